@@ -1,0 +1,78 @@
+"""A document: text with its origin, and the blocks it consists of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+
+class BlockKind(StrEnum):
+    """What a block of text is; decides how it may be cut."""
+
+    HEADING = "heading"
+    PARAGRAPH = "paragraph"
+    LIST = "list"
+    CODE = "code"
+    TABLE = "table"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of a document's text, in order and not overlapping.
+
+    Attributes:
+        start: offset of its first character in the document's text.
+        end: offset after its last character, trailing newlines excluded.
+        level: 1 to 6 for a heading, else 0.
+        title: a heading's plain text, markup removed; else empty.
+    """
+
+    kind: BlockKind
+    start: int
+    end: int
+    level: int = 0
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """What the bytes of a document say.
+
+    Attributes:
+        text: the text to chunk. Markdown, reStructuredText and plain text are kept as they are;
+            every other format is rendered as Markdown.
+    """
+
+    media_type: str
+    title: str
+    text: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One row of the documents table.
+
+    Attributes:
+        uri: path below the source's root, with forward slashes.
+        content_hash: 16 bytes of BLAKE2b over the raw bytes and the source's own settings.
+        bytes: size of the raw document.
+        ingested_at: when the source was read, by the reader's clock.
+    """
+
+    document_id: UUID
+    source: str
+    partition_key: str
+    uri: str
+    media_type: str
+    title: str
+    text: str
+    content_hash: bytes
+    metadata: Mapping[str, Any]
+    domain: str | None
+    category: str | None
+    bytes: int
+    modified_at: datetime
+    ingested_at: datetime

@@ -1,0 +1,138 @@
+"""Every error the project raises.
+
+IngestionError                      retryable = False
+├── ConfigError                     a setting or sources.yaml is wrong: names it, and the remedy
+├── SourceError(uri)                a file that is gone, unreadable or too large
+│   └── ExtractionError(uri)        bytes that are not the text they claim to be
+│       └── UnsupportedMediaError   binary or unknown content
+├── LocalServiceError               an embedded server does not start
+├── OllamaError(endpoint)
+│   ├── OllamaUnavailableError      refused, timed out, 5xx, runner died    retryable = True
+│   ├── OllamaBusyError             429, 503: wait, then again              retryable = True
+│   ├── OllamaAnswerError           200 with a broken answer                retryable = True
+│   ├── OllamaRequestError          the server rejects the request itself
+│   ├── OllamaAuthError             401, 403
+│   ├── ModelError(model)           missing, or cannot embed
+│   └── ContentError                the texts themselves cannot be embedded
+│       ├── TextTooLongError        over the model's context
+│       ├── PoisonTextError         the model answers NaN, or dies of it
+│       └── RequestTooLargeError    a proxy's limit on bytes
+└── StoreError
+    ├── StoreUnavailableError       connection lost, deadlock, lock taken   retryable = True
+    ├── SchemaVersionError          the database is newer than the code
+    └── DimensionError              vectors of another length than the generation's
+"""
+
+
+class IngestionError(Exception):
+    """Base of all; `retryable` says whether the same call may succeed later."""
+
+    retryable = False
+
+
+class ConfigError(IngestionError):
+    """A setting is missing or malformed."""
+
+
+class SourceError(IngestionError):
+    """A document cannot be read from its source."""
+
+    def __init__(self, uri: str, message: str) -> None:
+        super().__init__(f"{uri!r}: {message}")
+        self.uri = uri
+
+
+class ExtractionError(SourceError):
+    """The bytes of a document cannot be turned into text."""
+
+
+class UnsupportedMediaError(ExtractionError):
+    """The content is of a kind that is not read."""
+
+
+class LocalServiceError(IngestionError):
+    """An embedded server could not be started."""
+
+
+class OllamaError(IngestionError):
+    """An Ollama endpoint did not do what was asked."""
+
+    def __init__(self, endpoint: str, message: str) -> None:
+        super().__init__(f"Ollama at {endpoint}: {message}")
+        self.endpoint = endpoint
+
+
+class OllamaUnavailableError(OllamaError):
+    """No answer, or an answer that says the server or its runner is down."""
+
+    retryable = True
+
+
+class OllamaBusyError(OllamaError):
+    """The server asks to wait (429, 503); `retry_after` in seconds if it said how long."""
+
+    retryable = True
+
+    def __init__(self, endpoint: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(endpoint, message)
+        self.retry_after = retry_after
+
+
+class OllamaAnswerError(OllamaError):
+    """An answer with the wrong count, dimension, or no JSON at all."""
+
+    retryable = True
+
+
+class OllamaRequestError(OllamaError):
+    """The request itself is wrong (options, base URL, version); repeating it cannot help."""
+
+
+class OllamaAuthError(OllamaError):
+    """401 or 403: the token, or the Host header, is not accepted."""
+
+
+class ModelError(OllamaError):
+    """The model is missing on the server, or cannot embed."""
+
+    def __init__(self, endpoint: str, model: str, message: str) -> None:
+        super().__init__(endpoint, message)
+        self.model = model
+
+
+class ContentError(OllamaError):
+    """Some text of the request cannot be embedded; its neighbours can."""
+
+
+class TextTooLongError(ContentError):
+    """A text is longer than the model's context."""
+
+
+class PoisonTextError(ContentError):
+    """A text for which the model yields NaN, a dead vector, or dies."""
+
+
+class RequestTooLargeError(ContentError):
+    """The request is larger than a proxy in between allows (413)."""
+
+
+class StoreError(IngestionError):
+    """Postgres refused."""
+
+
+class StoreUnavailableError(StoreError):
+    """Connection lost, deadlock, or a lock held by another run."""
+
+    retryable = True
+
+
+class SchemaVersionError(StoreError):
+    """The database was migrated by a newer version of this project."""
+
+
+class DimensionError(StoreError):
+    """Vectors of another length than the generation holds."""
+
+    def __init__(self, table: str, want: int, got: int) -> None:
+        super().__init__(f"{table} holds vectors of {want} dimensions, the model gave {got}")
+        self.table, self.want, self.got = table, want, got
