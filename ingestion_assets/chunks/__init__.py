@@ -1,0 +1,1 @@
+"""Text into chunks, with headings, offsets, tokens and stable ids."""

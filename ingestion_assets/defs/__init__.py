@@ -1,0 +1,1 @@
+"""Everything that Dagster loads; the only folder that knows Dagster."""

@@ -76,3 +76,14 @@ class Document:
     bytes: int
     modified_at: datetime
     ingested_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store remembers of a document: enough to tell whether it changed."""
+
+    document_id: UUID
+    bytes: int
+    modified_at: datetime
+    ingested_at: datetime
+    content_hash: bytes

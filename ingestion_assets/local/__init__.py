@@ -1,0 +1,1 @@
+"""The embedded defaults: Postgres with pgvector, and an embedder that speaks Ollama's API."""

@@ -1,0 +1,1 @@
+"""Questions in, chunks of documents out."""

@@ -1,0 +1,1 @@
+"""Postgres with pgvector: the tables, and the only SQL that touches them."""

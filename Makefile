@@ -1,0 +1,35 @@
+# Two commands do all the set-up: `make run` ingests and searches, `make test` checks everything.
+# Only Python >= 3.11 with venv is needed; uv is fetched if it is missing.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+INGEST := $(UV) run --no-sync ingest
+
+.PHONY: run up test check install clean
+
+run: install  ## ingest the sources of sources.yaml
+	@$(INGEST) run
+
+up: install  ## embedded services, Dagster's webserver and daemon
+	@$(INGEST) up
+
+test: check  ## lint, types, import rules, and the whole test suite
+	$(UV) run --no-sync pytest
+
+check: install  ## everything but the tests
+	$(UV) run --no-sync ruff format --check .
+	$(UV) run --no-sync ruff check .
+	$(UV) run --no-sync mypy
+	$(UV) run --no-sync lint-imports
+
+install: $(UV)
+	@$(UV) sync --locked --quiet
+
+.uv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3")'
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+clean:  ## remove what was installed and everything that was ingested
+	rm -rf .venv .uv .ingestion .dagster_home

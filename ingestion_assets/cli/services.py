@@ -1,0 +1,27 @@
+"""Settings in, running services out; what was started is said on stderr."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from ingestion_assets.local.services import Services, local_services
+from ingestion_assets.settings import Settings
+from ingestion_assets.store.schema import migrate
+
+
+@contextmanager
+def services(settings: Settings) -> Iterator[Services]:
+    """Start what the settings leave to us, and bring the database up to date."""
+    with local_services(settings) as running:
+        for note in running.notes:
+            click.secho(note, dim=True, err=True)
+        migrate(running.database_url)
+        yield running
+
+
+def export(running: Services) -> None:
+    """Tell Dagster, and the processes it starts, where the services are."""
+    os.environ["INGESTION_DATABASE_URL"] = running.database_url
+    os.environ["OLLAMA_HOST"] = running.ollama_host

@@ -1,0 +1,91 @@
+"""What a run did to each source: as a table, or as JSON."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from ingestion_assets.defs.launch import Outcome
+
+_FAILURES = 10  # shown of a source; the rest is counted
+
+
+@dataclass(slots=True)
+class Summary:
+    """One source's line.
+
+    Attributes:
+        failures: what failed and why: partitions, and documents that could not be read.
+        seconds: wall time of the source's runs.
+    """
+
+    source: str
+    new: int = 0
+    changed: int = 0
+    deleted: int = 0
+    documents: int = 0
+    chunks: int = 0
+    embedded: int = 0
+    reused: int = 0
+    seconds: float = 0.0
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Chunks embedded per second."""
+        return self.embedded / self.seconds if self.seconds else 0.0
+
+
+def summarise(source: str, outcomes: Iterable["Outcome"]) -> Summary:
+    """Add up what the runs of a source's partitions did."""
+    summary = Summary(source)
+    for outcome in outcomes:
+        _add(summary, outcome.figures)
+        summary.seconds += outcome.seconds
+        if outcome.error:
+            summary.failures.append(f"{outcome.partition_key}: {outcome.error}")
+    return summary
+
+
+def show(summaries: Sequence[Summary], *, as_json: bool) -> None:
+    """Print the summaries: a table, then what failed; or JSON."""
+    if as_json:
+        rows = [{**asdict(summary), "rate": summary.rate} for summary in summaries]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    Console().print(_table(summaries))
+    for summary in summaries:
+        for failure in summary.failures[:_FAILURES]:
+            click.secho(f"failed  {failure}", fg="red", err=True)
+        if len(summary.failures) > _FAILURES:
+            click.secho(f"… and {len(summary.failures) - _FAILURES} more", fg="red", err=True)
+
+
+def _add(summary: Summary, figures: Any) -> None:
+    read = figures.get("sources", {})
+    summary.documents += read.get("dagster/row_count", 0)
+    summary.new += read.get("new", 0)
+    summary.changed += read.get("changed", 0)
+    summary.deleted += read.get("gone", 0)
+    summary.failures += read.get("failures", [])
+    summary.chunks += figures.get("chunks", {}).get("dagster/row_count", 0)
+    summary.embedded += figures.get("embeddings", {}).get("embedded", 0)
+    summary.reused += figures.get("embeddings", {}).get("reused", 0)
+
+
+def _table(summaries: Sequence[Summary]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("source")
+    for name in ("documents", "new", "changed", "deleted", "chunks", "embedded", "reused",
+                 "failed", "seconds", "chunks/s"):  # fmt: skip
+        table.add_column(name, justify="right")
+    for s in summaries:
+        counts = (s.documents, s.new, s.changed, s.deleted, s.chunks, s.embedded, s.reused,
+                  len(s.failures))  # fmt: skip
+        table.add_row(s.source, *map(str, counts), f"{s.seconds:.1f}", f"{s.rate:.0f}")
+    return table

@@ -1,0 +1,85 @@
+"""Assets in, tables out, and back as data frames."""
+
+import asyncio
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+from pydantic import PrivateAttr
+
+from ingestion_assets.chunks.reconcile import Splitting
+from ingestion_assets.defs.event_loop import run_on
+from ingestion_assets.defs.failures import reported
+from ingestion_assets.defs.resources import StoreResource
+from ingestion_assets.embedding.stream import EmbeddingStream
+from ingestion_assets.errors import ConfigError
+from ingestion_assets.sources.reconcile import Reconciliation
+from ingestion_assets.store import frames
+from ingestion_assets.store.connection import Connection, partition_lock
+from ingestion_assets.store.frames import Frames
+from ingestion_assets.store.generations import Generation
+from ingestion_assets.store.writers import (
+    ChunksWriter,
+    DocumentsWriter,
+    EmbeddingsWriter,
+    PartitionWriter,
+)
+
+_READERS = {"sources": frames.documents, "chunks": frames.chunks, "embeddings": frames.embeddings}
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """Vectors on their way into a generation."""
+
+    generation: Generation
+    stream: EmbeddingStream
+
+
+class PgvectorIOManager(dg.ConfigurableIOManager):
+    """Writes a partition as its difference, committing batch by batch, and reads it as frames.
+
+    An input annotated `pandas.DataFrame`, or not at all, gets the whole partition; one annotated
+    `Frames` gets it page by page, in bounded memory.
+    """
+
+    store: dg.ResourceDependency[StoreResource]
+    _loop: asyncio.AbstractEventLoop | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        self._loop = context.event_loop
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        key = context.partition_key
+        with reported(), self.store.connect() as connection, partition_lock(connection, key):
+            counts = self._write(obj, connection, key)
+        context.add_output_metadata({"dagster/row_count": counts.pop("rows"), **counts})
+
+    def load_input(self, context: dg.InputContext) -> pd.DataFrame | Frames:
+        asset = context.asset_key.to_user_string()
+        if asset not in _READERS:
+            raise ConfigError(
+                f"asset {asset!r} is not stored in pgvector; give it its own IO manager"
+            )
+        keys = context.asset_partition_keys
+        pages = Frames(chain.from_iterable(self.store.stream(_READERS[asset], key) for key in keys))
+        return pages if context.dagster_type.typing_type is Frames else pages.whole()
+
+    def _write(self, obj: Any, connection: Connection, key: str) -> dict[str, Any]:
+        match obj:
+            case Reconciliation():
+                counts = _drain(obj, DocumentsWriter(connection, key))
+                return {**counts, **obj.metadata()}
+            case Splitting():
+                counts = _drain(obj, ChunksWriter(connection, key))
+                return {**counts, **obj.metadata()}
+            case Embedding(generation, stream):
+                writer = EmbeddingsWriter(connection, key, generation)
+                counts = self._run(_drain_async(stream, writer))
+                return {**counts, **stream.metadata()}
+        raise ConfigError(
+            f"a {type(obj).__name__} cannot be written to pgvector; give the asset its own IO manager"
+        )

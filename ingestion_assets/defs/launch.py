@@ -1,0 +1,165 @@
+"""Partitions in, Dagster runs out: what `ingest run` and `ingest up` ask of an instance."""
+
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import dagster as dg
+from dagster._utils.error import SerializableErrorInfo
+
+from ingestion_assets.definitions import defs
+from ingestion_assets.defs.assets import EMBEDDING_POOL
+from ingestion_assets.defs.jobs import ingest_job
+from ingestion_assets.defs.partitions import register
+from ingestion_assets.errors import ConfigError
+
+_EMBEDDING_RUNS = 2  # partitions that embed at once, unless the instance says otherwise
+_OWNER = "ingestion/process"
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run did with one partition.
+
+    Attributes:
+        seconds: wall time of the run.
+        figures: each materialized asset's metadata, by asset name.
+        error: what went wrong; none when the run succeeded.
+    """
+
+    partition_key: str
+    run_id: str
+    seconds: float
+    figures: Mapping[str, Mapping[str, Any]]
+    error: str | None
+
+
+def prepare_home(project: Path) -> Path:
+    """Make DAGSTER_HOME with the project's dagster.yaml linked into it.
+
+    Raises:
+        ConfigError: the folder is not a project's.
+    """
+    config = project / "dagster.yaml"
+    if not config.is_file():
+        raise ConfigError(
+            f"there is no dagster.yaml in {str(project)!r}; run in the project's folder"
+        )
+    home = project / ".dagster_home"
+    home.mkdir(exist_ok=True)
+    link = home / "dagster.yaml"
+    if not link.exists():
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(config, home))
+    return home
+
+
+def prepare_instance(keys: Sequence[str]) -> None:
+    """Create Dagster's tables, register partitions and limit pools, before services start."""
+    with dg.DagsterInstance.get() as instance:
+        _prepare(instance, keys)
+
+
+def cancel_runs() -> None:
+    """Cancel the runs that are under way, as the UI's Terminate does."""
+    with dg.DagsterInstance.get() as instance:
+        for run in instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY)):
+            instance.report_run_canceling(run)
+            instance.run_launcher.terminate(run.run_id)
+
+
+def materialize(keys: Sequence[str]) -> Iterator[Outcome]:
+    """Run all three assets for each partition, one after the other, in this process.
+
+    The runs are recorded in the instance, so the UI shows them.
+    """
+    job = defs.resolve_job_def(ingest_job.name)
+    with dg.DagsterInstance.get() as instance:
+        _prepare(instance, keys)
+        for key in keys:
+            yield _run(job, instance, key)
+
+
+def _prepare(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
+    register(instance, keys)
+    _limit_pool(instance)
+    _fail_lost_runs(instance)
+
+
+def _limit_pool(instance: dg.DagsterInstance) -> None:
+    """Dagster does not hold `default_limit` for the first runs of a pool it has not met."""
+    limits = {info.concurrency_key for info in instance.event_log_storage.get_pool_limits()}
+    if EMBEDDING_POOL not in limits:
+        instance.event_log_storage.set_concurrency_slots(EMBEDDING_POOL, _EMBEDDING_RUNS)
+
+
+def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, key: str) -> Outcome:
+    start = monotonic()
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key=key,
+        tags={_OWNER: f"{socket.gethostname()}/{os.getpid()}"},
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
+    )
+    return Outcome(key, result.run_id, monotonic() - start, _figures(result), _error(result))
+
+
+def _figures(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+    return {
+        event.asset_key.to_user_string(): {
+            name: value.value
+            for name, value in event.step_materialization_data.materialization.metadata.items()
+        }
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key
+    }
+
+
+def _error(result: dg.ExecuteInProcessResult) -> str | None:
+    if result.success:
+        return None
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data and data.user_failure_data.description:
+                return data.user_failure_data.description
+            if data.error:
+                return _root_cause(data.error)
+        if event.is_job_failure and event.job_failure_data.error:
+            return _root_cause(event.job_failure_data.error)
+    return "the run failed; its page in the Dagster UI says why"
+
+
+def _root_cause(error: SerializableErrorInfo) -> str:
+    while error.cause:
+        error = error.cause
+    return error.message.strip()
+
+
+def _fail_lost_runs(instance: dg.DagsterInstance) -> None:
+    """Mark runs of this machine whose process has died; nothing else would notice."""
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        host, _, pid = run.tags.get(_OWNER, "").rpartition("/")
+        if host == socket.gethostname() and not _alive(int(pid)):
+            instance.report_run_failed(run, "the process of `ingest run` died")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,127 @@
+"""One endpoint's HTTP: bytes to a path, bytes of a 200 back, or a typed error."""
+
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import httpx
+
+from ingestion_assets.embedding.classify import Reply, Sent, classify
+from ingestion_assets.embedding.host import is_loopback
+from ingestion_assets.errors import ConfigError
+
+CONNECT_TIMEOUT = 5.0  # seconds
+KEEPALIVE_EXPIRY = 60.0  # seconds; Ollama never closes an idle connection, a proxy may
+_LOST = (httpx.RemoteProtocolError, httpx.NetworkError)
+
+
+class Connection:
+    """Pooled connections to one base URL, each request with the token if there is one."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None,
+        connections: int,
+        keepalive: int,
+        timeout: float,
+        transport: httpx.AsyncBaseTransport | None,
+    ) -> None:
+        self.base_url = base_url
+        self.timeout = timeout
+        self.retries = 0
+        shared: dict[str, Any] = {
+            "headers": _headers(api_key),
+            "timeout": _timeout(timeout),
+            "trust_env": not is_loopback(base_url),
+            "verify": httpx.create_ssl_context(),
+            "transport": transport,
+        }
+        pool = httpx.Limits(
+            max_connections=connections,
+            max_keepalive_connections=keepalive,
+            keepalive_expiry=KEEPALIVE_EXPIRY,
+        )
+        self._client = httpx.AsyncClient(limits=pool, **shared)
+        # Keeps no connection, so what it sends never meets a stale one.
+        self._fresh = httpx.AsyncClient(
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=0), **shared
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+        await self._fresh.aclose()
+
+    async def exchange(
+        self, sent: Sent, content: bytes | None = None, *, timeout: float | None = None
+    ) -> bytes:
+        """Post the content, or get if there is none; returns the body of the 200.
+
+        Args:
+            timeout: seconds without a byte before giving up; none means the connection's own.
+
+        Raises:
+            OllamaError: everything else, as the table in `classify` has it.
+        """
+        try:
+            answer = await self._send(sent, content, _timeout(timeout or self.timeout))
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
+            raise classify(exc, sent) from exc
+        if answer.status_code != 200:
+            reply = Reply(
+                answer.status_code, answer.headers, answer.content, received=datetime.now(UTC)
+            )
+            raise classify(reply, sent)
+        return answer.content
+
+    async def _send(
+        self, sent: Sent, content: bytes | None, timeout: httpx.Timeout
+    ) -> httpx.Response:
+        wire = _Wire()
+        method = "GET" if content is None else "POST"
+        request = self._client.build_request(
+            method,
+            self.base_url + sent.path,
+            content=content,
+            timeout=timeout,
+            extensions={"trace": wire},
+        )
+        try:
+            return await self._client.send(request)
+        except _LOST:
+            if wire.opened or wire.answered:
+                raise
+        # The server closed a kept connection just as it was used again. That says nothing about
+        # its health, and embedding is idempotent: once more, at once, on a new connection.
+        self.retries += 1
+        return await self._fresh.send(request)
+
+
+class _Wire:
+    """What happened on the connection of one request, as httpcore traces it."""
+
+    def __init__(self) -> None:
+        self.opened = False
+        self.answered = False
+
+    async def __call__(self, event: str, _: dict[str, Any]) -> None:
+        self.opened |= event == "connection.connect_tcp.started"
+        self.answered |= event == "http11.receive_response_headers.complete"
+
+
+def _timeout(read: float) -> httpx.Timeout:
+    # No pool timeout: a request that waits for its turn has not failed.
+    return httpx.Timeout(read, connect=CONNECT_TIMEOUT, pool=None)
+
+
+def _headers(api_key: str | None) -> dict[str, str]:
+    headers = {"Content-Type": "application/json"}
+    if api_key and api_key.strip():
+        token = api_key.strip()
+        if not (token.isascii() and token.isprintable()):
+            raise ConfigError("OLLAMA_API_KEY holds characters that a header cannot carry")
+        headers["Authorization"] = f"Bearer {token}"
+    return headers

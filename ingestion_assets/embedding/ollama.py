@@ -1,0 +1,251 @@
+"""One Ollama endpoint: texts in, checked vectors out."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+import numpy as np
+import orjson
+
+from ingestion_assets.embedding.answers import Answer, decode
+from ingestion_assets.embedding.classify import Sent
+from ingestion_assets.embedding.connection import Connection
+from ingestion_assets.embedding.host import parse_host
+from ingestion_assets.embedding.models import model_facts
+from ingestion_assets.embedding.shown import Shown
+from ingestion_assets.embedding.stats import Stats
+from ingestion_assets.errors import ModelError, OllamaAnswerError, PoisonTextError
+
+LOAD_BUDGET = 330.0  # seconds; Ollama itself gives a load up after 300
+LONGEST_TEXT = 2048  # tokens; Ollama's own physical batch, beyond which encoders cut silently
+SAFE_CONTEXT = 512  # tokens; of a model nobody knows anything about
+CANARY = "The quick brown fox jumps over the lazy dog."
+_NEIGHBOURS = ("Rain is expected in the north tomorrow.", "Add two eggs and stir.")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What a model on a server proved to be; every request of a run is made from it.
+
+    Attributes:
+        model: as asked for.
+        digest: names the model's exact weights.
+        dimensions: measured on a vector.
+        context: tokens a text may have, special tokens included.
+        options: runner options; a request with others would make Ollama load the model again.
+    """
+
+    model: str
+    digest: str
+    dimensions: int
+    context: int
+    server_version: str
+    options: Mapping[str, int]
+
+
+class Ollama:
+    """One endpoint over pooled connections; use it as an async context manager.
+
+    Args:
+        host: as in OLLAMA_HOST.
+        api_key: sent as a bearer token; never in a message, a log or a repr.
+        connections: open at once at most.
+        keepalive: of these, kept when idle.
+        timeout: seconds without a byte before a request is given up.
+        transport: stands in for the network.
+    """
+
+    def __init__(
+        self,
+        host: str | None = None,
+        *,
+        api_key: str | None = None,
+        connections: int = 10,
+        keepalive: int = 5,
+        timeout: float = 300.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.base_url = parse_host(host)
+        self.stats = Stats()
+        self._connection = Connection(
+            self.base_url,
+            api_key=api_key,
+            connections=connections,
+            keepalive=keepalive,
+            timeout=timeout,
+            transport=transport,
+        )
+
+    def __repr__(self) -> str:
+        return f"Ollama({self.base_url!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._connection.__aexit__(*exc)
+
+    async def version(self) -> str:
+        """The server's version."""
+        return str((await self._ask("/api/version")).get("version", ""))
+
+    async def show(self, model: str) -> Shown:
+        """What the server knows of a model, without loading it.
+
+        Raises:
+            ModelError: the server does not have it.
+        """
+        return Shown.of(await self._ask("/api/show", model, {"model": model}))
+
+    async def digest(self, model: str) -> str:
+        """The digest of a model's weights.
+
+        Raises:
+            ModelError: the server does not have it.
+        """
+        models = (await self._ask("/api/tags", model)).get("models")
+        tagged = model if ":" in model.rpartition("/")[2] else f"{model}:latest"
+        for entry in models if isinstance(models, list) else ():
+            if entry.get("name") == tagged:
+                return str(entry.get("digest", ""))
+        raise ModelError(self.base_url, model, f"no model {model!r}; run `ollama pull {model}`")
+
+    async def preload(
+        self, model: str, *, options: Mapping[str, int] | None = None, keep_alive: str = "10m"
+    ) -> None:
+        """Have the model loaded, however long that takes.
+
+        A disconnect makes Ollama drop the load, so a short timeout here would mean a model that
+        never loads. Call it once, before requests go out in parallel.
+        """
+        await self._embed(model, [], options or {}, keep_alive, truncate=False)
+
+    async def embed(
+        self,
+        model: str,
+        texts: Sequence[str],
+        *,
+        options: Mapping[str, int] | None = None,
+        keep_alive: str = "10m",
+        truncate: bool = False,
+        dimensions: int | None = None,
+    ) -> Answer:
+        """Embed texts in one request, keeping their order; no prefix is added.
+
+        Args:
+            texts: at least one.
+            options: runner options; those of the preflight.
+            truncate: cut texts over the context silently instead of refusing them.
+            dimensions: what the vectors must have; none accepts any.
+
+        Raises:
+            ContentError: one of the texts cannot be embedded.
+            OllamaError: everything else that can go wrong, typed.
+
+        Source: POST /api/embed, https://github.com/ollama/ollama/blob/main/docs/api.md
+        """
+        with self.stats.request(len(texts)):
+            body = await self._embed(model, texts, options or {}, keep_alive, truncate=truncate)
+        answer = decode(body, len(texts), self.base_url, dimensions)
+        self.stats.embedded += len(texts) - len(answer.dead)
+        self.stats.tokens += answer.tokens
+        return answer
+
+    async def preflight(self, model: str, *, longest: int = LONGEST_TEXT) -> Preflight:
+        """Prove that the server can embed with the model, and load it.
+
+        Args:
+            longest: tokens of the longest text to come; the context is not made larger.
+
+        Raises:
+            ModelError: the server does not have the model, or it cannot embed.
+            OllamaAnswerError: the vectors of a known text are not what they must be.
+        """
+        version = await self.version()
+        shown = await self.show(model)
+        if not shown.can_embed:
+            remedy = "set INGESTION_MODEL to an embedding model"
+            raise ModelError(self.base_url, model, f"{model!r} cannot embed; {remedy}")
+        context = _context(model, shown, longest)
+        options = {"num_ctx": context, "num_batch": context}
+        digest = await self.digest(model)
+        await self.preload(model, options=options)
+        dimensions = await self._canary(model, options)
+        return Preflight(model, digest, dimensions, context, version, options)
+
+    async def _canary(self, model: str, options: Mapping[str, int]) -> int:
+        """The model's dimensions; alone and in a list, a text must give the same vector."""
+        before, after = _NEIGHBOURS
+        alone = await self.embed(model, [CANARY], options=options)
+        listed = await self.embed(model, [before, CANARY, after], options=options)
+        if alone.dead or listed.dead:
+            raise OllamaAnswerError(
+                self.base_url, f"{model!r} gives dead vectors; unload it with `ollama stop {model}`"
+            )
+        if alone.matrix.shape[1] != listed.matrix.shape[1]:
+            raise OllamaAnswerError(self.base_url, f"{model!r} gives vectors of changing length")
+        cosines = listed.matrix @ alone.matrix[0]
+        if cosines[1] < 0.999 or np.delete(cosines, 1).max() >= 0.999:
+            raise OllamaAnswerError(
+                self.base_url,
+                f"{model!r} mixes vectors up: cosines of a text with a list that has it in the"
+                f" middle are {cosines.tolist()}; update Ollama",
+            )
+        return int(alone.matrix.shape[1])
+
+    async def _embed(
+        self,
+        model: str,
+        texts: Sequence[str],
+        options: Mapping[str, int],
+        keep_alive: str,
+        *,
+        truncate: bool,
+    ) -> bytes:
+        sent = Sent(self.base_url, "/api/embed", model, len(texts))
+        request = {
+            "model": model,
+            "input": texts,
+            "truncate": truncate,
+            "options": options,
+            "keep_alive": keep_alive,
+        }
+        content = _encode(request, sent)
+        patience = None if texts else max(LOAD_BUDGET, self._connection.timeout)
+        stale = self._connection.retries
+        body = await self._connection.exchange(sent, content, timeout=patience)
+        self.stats.retries += self._connection.retries - stale
+        self.stats.bytes += len(content) + len(body)
+        logger.debug("%s: %d texts, %d bytes back", self.base_url, len(texts), len(body))
+        return body
+
+    async def _ask(
+        self, path: str, model: str = "", request: Mapping[str, object] | None = None
+    ) -> dict[str, Any]:
+        content = None if request is None else orjson.dumps(request)
+        body = await self._connection.exchange(Sent(self.base_url, path, model), content)
+        try:
+            parsed = orjson.loads(body)
+        except orjson.JSONDecodeError as exc:
+            raise OllamaAnswerError(self.base_url, f"{path} answered no JSON") from exc
+        if not isinstance(parsed, dict):
+            raise OllamaAnswerError(self.base_url, f"{path} answered no object")
+        return parsed
+
+
+def _encode(request: Mapping[str, object], sent: Sent) -> bytes:
+    try:
+        return orjson.dumps(request)
+    except orjson.JSONEncodeError as exc:
+        raise PoisonTextError(
+            sent.endpoint, f"a text is not valid Unicode ({exc}); it has lone surrogates"
+        ) from exc
+
+
+def _context(model: str, shown: Shown, longest: int) -> int:
+    known = (model_facts(model).context, shown.context, shown.num_ctx)
+    return min(*(n for n in known if n), longest, key=int) if any(known) else SAFE_CONTEXT

@@ -1,0 +1,74 @@
+"""Replaces itself with a server that dies with its parent and never runs as root.
+
+Run as `python -m ingestion_assets.local.launch SIGNAL COMMAND…`; `command` builds that line.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+_SET_PARENT_DEATH_SIGNAL, _SET_KEEP_CAPABILITIES, _AMBIENT, _AMBIENT_RAISE = 1, 8, 47, 2
+_CAPABILITY_VERSION_3 = 0x20080522
+_DAC_OVERRIDE = 1
+
+SERVER_USER = "nobody"
+
+
+def command(line: Sequence[str], *, parent_death: signal.Signals) -> list[str]:
+    """Wrap a command line so that it gets `parent_death` when the process that starts it dies."""
+    return [sys.executable, "-m", __name__, str(int(parent_death)), *line]
+
+
+def server_uid() -> int:
+    """The user id under which `launch` runs a server: ours, or nobody's if we are root."""
+    if os.geteuid() != 0:
+        return os.geteuid()
+    import pwd  # noqa: PLC0415 - a POSIX module that only root needs
+
+    return pwd.getpwnam(SERVER_USER).pw_uid
+
+
+def main() -> None:
+    """Drop root if we have it, tie our life to the parent's, and become the command."""
+    parent_death, program, *arguments = sys.argv[1:]
+    if os.geteuid() == 0:
+        _become(server_uid())
+    if sys.platform == "linux":
+        _prctl(_SET_PARENT_DEATH_SIGNAL, int(parent_death))
+    os.execv(program, [program, *arguments])
+
+
+def _become(uid: int) -> None:
+    """Change to an unprivileged user that can still reach files below root's private folders.
+
+    Postgres refuses to run as root. Opening root's folders to everyone would be the alternative;
+    the one capability that survives here (CAP_DAC_OVERRIDE) leaves their permissions alone.
+    """
+    if sys.platform == "linux":
+        _prctl(_SET_KEEP_CAPABILITIES, 1)
+    os.setgroups([])
+    os.setgid(uid)
+    os.setuid(uid)
+    if sys.platform == "linux":
+        _keep_capability(_DAC_OVERRIDE)
+
+
+def _keep_capability(capability: int) -> None:
+    mask = 1 << capability
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)
+    if ctypes.CDLL(None, use_errno=True).capset(header, data) != 0:
+        raise OSError(ctypes.get_errno(), "capset failed")
+    _prctl(_AMBIENT, _AMBIENT_RAISE, capability)
+
+
+def _prctl(option: int, *arguments: int) -> None:
+    words = [ctypes.c_ulong(word) for word in (*arguments, 0, 0, 0, 0)[:4]]
+    if ctypes.CDLL(None, use_errno=True).prctl(option, *words) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl {option} failed")
+
+
+if __name__ == "__main__":
+    main()

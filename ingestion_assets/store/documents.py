@@ -1,0 +1,80 @@
+"""Documents of a partition: what is known of them, and their changes."""
+
+from psycopg import Cursor
+from psycopg.rows import TupleRow
+from psycopg.types.json import Jsonb
+
+from ingestion_assets.changes import Changes
+from ingestion_assets.documents.document import Document, Known
+from ingestion_assets.store.connection import Connection, durable
+
+_UPSERT = """
+INSERT INTO ingestion.documents (document_id, source, partition_key, uri, media_type, title, text,
+    content_hash, metadata, domain, category, bytes, modified_at, ingested_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (document_id) DO UPDATE SET
+    partition_key = EXCLUDED.partition_key, media_type = EXCLUDED.media_type,
+    title = EXCLUDED.title, text = EXCLUDED.text, content_hash = EXCLUDED.content_hash,
+    metadata = EXCLUDED.metadata, domain = EXCLUDED.domain, category = EXCLUDED.category,
+    bytes = EXCLUDED.bytes, modified_at = EXCLUDED.modified_at, ingested_at = EXCLUDED.ingested_at
+"""
+
+
+def known(connection: Connection, partition_key: str) -> dict[str, Known]:
+    """What is stored of each document of a partition, by uri."""
+    rows = connection.execute(
+        "SELECT uri, document_id, bytes, modified_at, ingested_at, content_hash"
+        " FROM ingestion.documents WHERE partition_key = %s",
+        (partition_key,),
+        binary=True,
+    )
+    return {uri: Known(*rest) for uri, *rest in rows}
+
+
+def write(connection: Connection, changes: Changes[Document]) -> None:
+    """Write one batch of changes in one transaction.
+
+    A changed document keeps its row and its chunks, which stay searchable until their
+    replacements have vectors; one that is gone takes its chunks and vectors with it.
+    """
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL synchronous_commit = off")
+        _upsert(cursor, changes)
+        if changes.gone:
+            cursor.execute(
+                "DELETE FROM ingestion.documents WHERE document_id = ANY(%s)", (list(changes.gone),)
+            )
+
+
+def _upsert(cursor: Cursor[TupleRow], changes: Changes[Document]) -> None:
+    cursor.executemany(
+        _UPSERT,
+        [
+            (
+                d.document_id,
+                d.source,
+                d.partition_key,
+                d.uri,
+                d.media_type,
+                d.title,
+                d.text,
+                d.content_hash,
+                Jsonb(dict(d.metadata)),
+                d.domain,
+                d.category,
+                d.bytes,
+                d.modified_at,
+                d.ingested_at,
+            )
+            for d in changes.rows
+        ],
+    )
+
+
+def finish(connection: Connection, partition_key: str) -> int:
+    """Make the partition's commits durable, and count its documents."""
+    with durable(connection):
+        row = connection.execute(
+            "SELECT count(*) FROM ingestion.documents WHERE partition_key = %s", (partition_key,)
+        ).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,172 @@
+"""Vectors of a partition in one generation: what is missing, what is reused, and the writing."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+from psycopg import sql
+
+from ingestion_assets.changes import Text, Vectors
+from ingestion_assets.chunks.chunk import embedded_text
+from ingestion_assets.store.connection import Connection, durable
+from ingestion_assets.store.copy import copy_vectors
+from ingestion_assets.store.generations import Generation
+
+_FIRST = UUID(int=0)
+
+_MISSING = """
+SELECT c.chunk_id, c.content_hash, c.heading, c.text, c.tokens
+FROM ingestion.chunks c LEFT JOIN {table} e USING (chunk_id)
+WHERE c.partition_key = %s AND c.chunk_id > %s AND NOT c.superseded
+  AND e.content_hash IS DISTINCT FROM c.content_hash
+ORDER BY c.chunk_id LIMIT %s
+"""
+_REUSE = """
+INSERT INTO {table} (chunk_id, content_hash, embedding)
+SELECT c.chunk_id, c.content_hash, twin.embedding
+FROM ingestion.chunks c LEFT JOIN {table} e USING (chunk_id)
+CROSS JOIN LATERAL (
+    SELECT t.embedding FROM {table} t WHERE t.content_hash = c.content_hash LIMIT 1
+) twin
+WHERE c.partition_key = %s AND NOT c.superseded
+  AND e.content_hash IS DISTINCT FROM c.content_hash
+ON CONFLICT (chunk_id) DO UPDATE SET
+    content_hash = EXCLUDED.content_hash, embedding = EXCLUDED.embedding, embedded_at = now()
+"""
+_CURRENT = """
+SELECT u.position
+FROM unnest(%s::uuid[], %s::bytea[]) WITH ORDINALITY AS u (chunk_id, content_hash, position)
+JOIN ingestion.chunks c ON c.chunk_id = u.chunk_id AND c.content_hash = u.content_hash
+ORDER BY u.position
+FOR KEY SHARE OF c
+"""
+_SWEEP = """
+DELETE FROM ingestion.chunks old
+WHERE old.partition_key = %s AND old.superseded AND NOT EXISTS (
+    SELECT FROM ingestion.chunks c LEFT JOIN {table} e USING (chunk_id)
+    WHERE c.document_id = old.document_id AND NOT c.superseded
+      AND e.content_hash IS DISTINCT FROM c.content_hash
+)
+"""
+_COUNT = """
+SELECT count(*), count(e.chunk_id) FILTER (WHERE e.content_hash = c.content_hash)
+FROM ingestion.chunks c LEFT JOIN {table} e USING (chunk_id)
+WHERE c.partition_key = %s AND NOT c.superseded
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of a partition has vectors.
+
+    Attributes:
+        chunks: chunks of the partition.
+        embedded: those whose vector is stored and belongs to their present text.
+    """
+
+    chunks: int
+    embedded: int
+
+
+def missing(
+    connection: Connection,
+    generation: Generation,
+    partition_key: str,
+    *,
+    prefix: str | None,
+    after: UUID = _FIRST,
+    limit: int = 1000,
+) -> list[Text]:
+    """The next page of chunks without a vector of their present text, ordered by id.
+
+    Args:
+        prefix: the source's own instruction; it takes the place of the generation's.
+        after: the last id of the page before.
+        limit: chunks in a page.
+    """
+    lead = generation.document_prefix if prefix is None else prefix
+    rows = connection.execute(
+        sql.SQL(_MISSING).format(table=generation.table), (partition_key, after, limit), binary=True
+    )
+    return [
+        Text(chunk_id, content_hash, lead + embedded_text(heading, text), tokens)
+        for chunk_id, content_hash, heading, text, tokens in rows
+    ]
+
+
+def pages(
+    connect: Callable[[], AbstractContextManager[Connection]],
+    generation: Generation,
+    partition_key: str,
+    prefix: str | None,
+) -> Iterator[list[Text]]:
+    """Pages of chunks without a vector of their present text, read as they are asked for.
+
+    No connection is held between two pages.
+    """
+    after = _FIRST
+    while True:
+        with connect() as connection:
+            page = missing(connection, generation, partition_key, prefix=prefix, after=after)
+        if not page:
+            return
+        yield page
+        after = page[-1].chunk_id
+
+
+def reuse(connection: Connection, generation: Generation, partition_key: str) -> int:
+    """Copy vectors of identical texts inside the database; returns how many."""
+    query = sql.SQL(_REUSE).format(table=generation.table)
+    return connection.execute(query, (partition_key,)).rowcount
+
+
+def write(connection: Connection, generation: Generation, vectors: Vectors) -> int:
+    """Store vectors in one transaction, in the place of what their chunks had before.
+
+    A vector whose chunk is gone, or has another text by now, is left out: the chunk is still
+    missing and its present text will be embedded.
+
+    Returns:
+        How many were stored.
+
+    Raises:
+        DimensionError: the vectors have another length than the generation's.
+    """
+    with connection.transaction():
+        connection.execute("SET LOCAL synchronous_commit = off")
+        rows = connection.execute(
+            _CURRENT, (list(vectors.ids), list(vectors.hashes)), binary=True
+        ).fetchall()
+        current = _take(vectors, [position - 1 for (position,) in rows])
+        connection.execute(
+            sql.SQL("DELETE FROM {} WHERE chunk_id = ANY(%s)").format(generation.table),
+            (list(current.ids),),
+        )
+        copy_vectors(connection, generation, current)
+    return len(current.ids)
+
+
+def finish(connection: Connection, generation: Generation, partition_key: str) -> Coverage:
+    """Complete a partition: drop superseded chunks that are replaced, and make all durable."""
+    with durable(connection):
+        connection.execute(sql.SQL(_SWEEP).format(table=generation.table), (partition_key,))
+    return coverage(connection, generation, partition_key)
+
+
+def coverage(connection: Connection, generation: Generation, partition_key: str) -> Coverage:
+    """Count a partition's chunks and those of them that are embedded."""
+    query = sql.SQL(_COUNT).format(table=generation.table)
+    row = connection.execute(query, (partition_key,)).fetchone()
+    return Coverage(*row) if row else Coverage(0, 0)
+
+
+def _take(vectors: Vectors, positions: Sequence[int]) -> Vectors:
+    if len(positions) == len(vectors.ids):
+        return vectors
+    return Vectors(
+        [vectors.ids[i] for i in positions],
+        [vectors.hashes[i] for i in positions],
+        vectors.matrix[np.array(positions, dtype=np.intp)],
+    )

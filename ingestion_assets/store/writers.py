@@ -1,0 +1,92 @@
+"""Writers of one partition: batches in, counts out, a transaction for each batch."""
+
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from ingestion_assets.changes import Changes, Vectors
+from ingestion_assets.chunks.reconcile import Chunked
+from ingestion_assets.documents.document import Document
+from ingestion_assets.store import chunks, documents, embeddings
+from ingestion_assets.store.connection import Connection
+from ingestion_assets.store.generations import Generation, activate_when_covered
+
+Batch_contra = TypeVar("Batch_contra", contravariant=True)
+
+
+class PartitionWriter(Protocol[Batch_contra]):
+    """Writes one partition of one table; the caller holds the partition's lock."""
+
+    def begin(self) -> None:
+        """Do what needs no batch."""
+
+    def write(self, batch: Batch_contra) -> None:
+        """Commit one batch."""
+
+    def finish(self) -> dict[str, int]:
+        """Complete the partition durably; counts by name, `rows` among them."""
+
+
+@dataclass(slots=True)
+class DocumentsWriter:
+    """Writes the documents of a partition."""
+
+    connection: Connection
+    partition_key: str
+
+    def begin(self) -> None:
+        """Nothing to do before the first batch."""
+
+    def write(self, batch: Changes[Document]) -> None:
+        documents.write(self.connection, batch)
+
+    def finish(self) -> dict[str, int]:
+        return {"rows": documents.finish(self.connection, self.partition_key)}
+
+
+@dataclass(slots=True)
+class ChunksWriter:
+    """Writes the chunks of a partition."""
+
+    connection: Connection
+    partition_key: str
+
+    def begin(self) -> None:
+        """Nothing to do before the first batch."""
+
+    def write(self, batch: Chunked) -> None:
+        chunks.write(self.connection, batch)
+
+    def finish(self) -> dict[str, int]:
+        return {"rows": chunks.finish(self.connection, self.partition_key)}
+
+
+@dataclass(slots=True)
+class EmbeddingsWriter:
+    """Writes the vectors of a partition; texts embedded before are copied, not embedded again."""
+
+    connection: Connection
+    partition_key: str
+    generation: Generation
+    _reused: int = field(default=0, init=False)
+    _stored: int = field(default=0, init=False)
+
+    def begin(self) -> None:
+        self._reuse()
+
+    def write(self, batch: Vectors) -> None:
+        self._stored += embeddings.write(self.connection, self.generation, batch)
+
+    def finish(self) -> dict[str, int]:
+        self._reuse()
+        coverage = embeddings.finish(self.connection, self.generation, self.partition_key)
+        activate_when_covered(self.connection, self.generation)
+        return {
+            "rows": coverage.embedded,
+            "chunks": coverage.chunks,
+            "embedded": self._stored,
+            "reused": self._reused,
+            "missing": coverage.chunks - coverage.embedded,
+        }
+
+    def _reuse(self) -> None:
+        self._reused += embeddings.reuse(self.connection, self.generation, self.partition_key)

@@ -1,0 +1,79 @@
+"""Real servers for the tests: Postgres with pgvector, and the built-in embedder."""
+
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from ingestion_assets.local.postgres import embedded_postgres
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a server on which the tests may create databases."""
+    given = os.environ.get("INGESTION_TEST_DATABASE_URL")
+    if given:
+        yield given
+    else:
+        with embedded_postgres(tmp_path_factory.mktemp("state")) as server:
+            yield server.address
+
+
+@pytest.fixture(scope="session")
+def template(postgres: str) -> Iterator[str]:
+    """Name of a migrated database, to be copied."""
+    name = f"template_{uuid4().hex}"
+    _create(postgres, name, "template0")
+    migrate = _migrate()
+    if migrate is not None:
+        migrate(_url(postgres, name))
+    yield name
+    _drop(postgres, name)
+
+
+@pytest.fixture
+def database(postgres: str, template: str) -> Iterator[str]:
+    """URL of a fresh, migrated database of the test's own."""
+    name = f"test_{uuid4().hex}"
+    _create(postgres, name, template)
+    yield _url(postgres, name)
+    _drop(postgres, name)
+
+
+@pytest.fixture(scope="session")
+def embedder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Base URL of a running built-in embedder."""
+    from ingestion_assets.local.services import builtin_embedder
+
+    with builtin_embedder(tmp_path_factory.mktemp("state")) as server:
+        yield server.address
+
+
+def _migrate() -> Callable[[str], None] | None:
+    if not Path(__file__).parents[1].joinpath("ingestion_assets/store/schema.py").exists():
+        return None
+    migrate: Callable[[str], None] = importlib.import_module(
+        "ingestion_assets.store.schema"
+    ).migrate
+    return migrate
+
+
+def _create(server: str, name: str, template: str) -> None:
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+
+def _drop(server: str, name: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _url(server: str, name: str) -> str:
+    return urlsplit(server)._replace(path=f"/{name}").geturl()
