@@ -2,13 +2,11 @@
 
 import dagster as dg
 
-from ingestion_assets.defs.assets import chunks, embeddings, sources
-from ingestion_assets.defs.configured import resources
-from ingestion_assets.defs.jobs import ingest_job
+from ingestion_assets.defs import build
+from ingestion_assets.settings import Settings
 
-defs = dg.Definitions(
-    assets=[sources, chunks, embeddings],
-    jobs=[ingest_job],
-    resources=resources,
-    executor=dg.in_process_executor,
-)
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The project's definitions, as the environment configures them."""
+    return build.definitions(Settings.from_environment())

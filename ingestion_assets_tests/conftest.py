@@ -12,6 +12,9 @@ import pytest
 from psycopg import sql
 
 from ingestion_assets.local.postgres import embedded_postgres
+from ingestion_assets.local.services import builtin_embedder
+
+pytest.register_assert_rewrite("ingestion_assets_tests.contract")
 
 
 @pytest.fixture(scope="session")
@@ -49,8 +52,6 @@ def database(postgres: str, template: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def embedder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Base URL of a running built-in embedder."""
-    from ingestion_assets.local.services import builtin_embedder
-
     with builtin_embedder(tmp_path_factory.mktemp("state")) as server:
         yield server.address
 

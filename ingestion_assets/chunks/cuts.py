@@ -64,7 +64,7 @@ _LEVELS = {
     BlockKind.CODE: _ROWS,
     BlockKind.TABLE: _ROWS,
 }
-_WINDOW = 6  # characters looked at for each token wanted
+_WINDOW = 3  # characters looked at for each token wanted; a long word has about two
 
 
 def measure(

@@ -45,7 +45,7 @@ class _Packing:
         ends = [end for end in range(done + 1, reach + 1) if self.tokens(first, end) >= half]
         best = min((self.atoms[end - 1].seam for end in ends), default=None)
         equals = [end for end in ends if self.atoms[end - 1].seam is best]
-        return min(equals, key=self._liking, default=reach)
+        return min(reversed(equals), key=self._liking, default=reach)
 
     def _liking(self, end: int) -> int:
         edge = self.atoms[end - 1].end

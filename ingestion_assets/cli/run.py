@@ -13,7 +13,7 @@ from ingestion_assets.cli.summary import Summary, show, summarise
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.local.services import Services
 from ingestion_assets.settings import Settings
-from ingestion_assets.sources.config import Source, load
+from ingestion_assets.sources import Source, load
 
 
 @click.command()
@@ -53,8 +53,8 @@ def _materialize(settings: Settings, running: Services, sources: Sequence[Source
 
     os.environ.setdefault("DAGSTER_HOME", str(launch.prepare_home(Path.cwd())))
     keys = {source.name: source.partition_keys() for source in sources}
-    with launch.ingestion() as materialize, progress(running.database_url, keys) as bars:
+    with progress(running.database_url, keys) as bars:
         return [
-            summarise(source.name, bars.follow(source.name, materialize(keys[source.name])))
+            summarise(source.name, bars.follow(source.name, launch.materialize(keys[source.name])))
             for source in sources
         ]

@@ -7,17 +7,20 @@ import textwrap
 from dataclasses import asdict
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.text import Text
 
 from ingestion_assets.cli.services import services
+from ingestion_assets.embedding import Ollama
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.local.services import Services
 from ingestion_assets.retrieval.query import embed_query
 from ingestion_assets.retrieval.search import Hit, nearest
 from ingestion_assets.settings import Settings
 from ingestion_assets.store.connection import connect
-from ingestion_assets.store.generations import active
+from ingestion_assets.store.generations import Generation, active
 
 _SNIPPET = 240  # characters
 
@@ -50,9 +53,18 @@ def _find(
         generation = active(connection)
     if generation is None:
         return []
-    vector = asyncio.run(embed_query(running.ollama_host, settings, generation, query))
+    vector = asyncio.run(_embed(settings, running, generation, query))
     with connect(running.database_url) as connection:
         return nearest(connection, generation, vector, k=k, source=source)
+
+
+async def _embed(
+    settings: Settings, running: Services, generation: Generation, query: str
+) -> NDArray[np.float32]:
+    async with Ollama(
+        running.ollama_host, api_key=settings.ollama_api_key, timeout=settings.timeout
+    ) as ollama:
+        return await embed_query(ollama, generation, query)
 
 
 def _show(rank: int, hit: Hit) -> None:

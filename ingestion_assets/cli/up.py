@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -16,7 +16,7 @@ import httpx
 from ingestion_assets.cli.services import export, services
 from ingestion_assets.errors import LocalServiceError
 from ingestion_assets.settings import Settings
-from ingestion_assets.sources.config import load
+from ingestion_assets.sources import load
 
 _START = 120.0  # seconds until the webserver must answer
 _STOP = 20.0  # seconds until what does not stop is killed
@@ -102,11 +102,7 @@ def _wait() -> None:
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Ask the whole session to end, and kill what has not after a while."""
     process.terminate()
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(_STOP)
-    except subprocess.TimeoutExpired:
-        pass
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return

@@ -1,5 +1,7 @@
 """The three assets: documents, their chunks, and the chunks' vectors."""
 
+from dataclasses import asdict
+
 import dagster as dg
 
 from ingestion_assets.chunks.reconcile import Splitting
@@ -11,8 +13,9 @@ from ingestion_assets.defs.resources import (
     ChunkerResource,
     OllamaResource,
     StoreResource,
+    recipe,
 )
-from ingestion_assets.sources.reconcile import Reconciliation
+from ingestion_assets.sources import Reconciliation
 from ingestion_assets.store import chunks as chunk_store
 from ingestion_assets.store import documents as document_store
 from ingestion_assets.store import embeddings as embedding_store
@@ -49,7 +52,8 @@ def sources(
     chunks and vectors.
     """
     source = catalog.source(context.partition_key)
-    store.call(register, source.name, "files", source.buckets, source.settings())
+    config = {**asdict(source), "root": str(source.root)}
+    store.call(register, source.name, "files", source.buckets, config)
     known = store.call(document_store.known, context.partition_key)
     return Reconciliation(source, context.partition_key, known)
 
@@ -109,6 +113,7 @@ def embeddings(
     before, anywhere in the generation, is copied inside the database.
     """
     prefix = catalog.source(context.partition_key).prefix
-    generation = store.call(open_generation, ollama.recipe())
+    model = ollama.identify()
+    generation = store.call(open_generation, recipe(model))
     pages = embedding_store.pages(store.connect, generation, context.partition_key, prefix)
-    return Embedding(generation, ollama.stream(generation.options, pages))
+    return Embedding(generation, ollama.stream(model, pages))

@@ -1,10 +1,11 @@
 """Assets in, tables out, and back as data frames."""
 
 import asyncio
-from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 import pandas as pd
@@ -13,10 +14,11 @@ from pydantic import PrivateAttr
 from ingestion_assets.chunks.reconcile import Splitting
 from ingestion_assets.defs.event_loop import run_on
 from ingestion_assets.defs.failures import reported
+from ingestion_assets.defs.report import embedded, reconciled
 from ingestion_assets.defs.resources import StoreResource
-from ingestion_assets.embedding.stream import EmbeddingStream
+from ingestion_assets.embedding import EmbeddingStream
 from ingestion_assets.errors import ConfigError
-from ingestion_assets.sources.reconcile import Reconciliation
+from ingestion_assets.sources import Reconciliation
 from ingestion_assets.store import frames
 from ingestion_assets.store.connection import Connection, partition_lock
 from ingestion_assets.store.frames import Frames
@@ -27,6 +29,8 @@ from ingestion_assets.store.writers import (
     EmbeddingsWriter,
     PartitionWriter,
 )
+
+Batch = TypeVar("Batch")
 
 _READERS = {"sources": frames.documents, "chunks": frames.chunks, "embeddings": frames.embeddings}
 
@@ -61,9 +65,7 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | Frames:
         asset = context.asset_key.to_user_string()
         if asset not in _READERS:
-            raise ConfigError(
-                f"asset {asset!r} is not stored in pgvector; give it its own IO manager"
-            )
+            raise ConfigError(f"pgvector stores no {asset!r}; give it an IO manager of its own")
         keys = context.asset_partition_keys
         pages = Frames(chain.from_iterable(self.store.stream(_READERS[asset], key) for key in keys))
         return pages if context.dagster_type.typing_type is Frames else pages.whole()
@@ -72,14 +74,35 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
         match obj:
             case Reconciliation():
                 counts = _drain(obj, DocumentsWriter(connection, key))
-                return {**counts, **obj.metadata()}
+                return {**counts, **reconciled(obj)}
             case Splitting():
                 counts = _drain(obj, ChunksWriter(connection, key))
                 return {**counts, **obj.metadata()}
             case Embedding(generation, stream):
                 writer = EmbeddingsWriter(connection, key, generation)
-                counts = self._run(_drain_async(stream, writer))
-                return {**counts, **stream.metadata()}
+                counts = run_on(self._event_loop(), _drain_async(stream, writer))
+                return {**counts, **embedded(generation, stream)}
         raise ConfigError(
-            f"a {type(obj).__name__} cannot be written to pgvector; give the asset its own IO manager"
+            f"pgvector stores no {type(obj).__name__}; give the asset an IO manager of its own"
         )
+
+    def _event_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise RuntimeError("Dagster gave no event loop; pass event_loop= to build_resources")
+        return self._loop
+
+
+def _drain(batches: Iterable[Batch], writer: PartitionWriter[Batch]) -> dict[str, int]:
+    writer.begin()
+    for batch in batches:
+        writer.write(batch)
+    return writer.finish()
+
+
+async def _drain_async(stream: EmbeddingStream, writer: EmbeddingsWriter) -> dict[str, int]:
+    """Write what is embedded while the next batches are: SQL in a thread, HTTP on this loop."""
+    await asyncio.to_thread(writer.begin)
+    async with contextlib.aclosing(aiter(stream)) as batches:
+        async for vectors in batches:
+            await asyncio.to_thread(writer.write, vectors)
+    return await asyncio.to_thread(writer.finish)

@@ -9,13 +9,14 @@ from time import monotonic
 from typing import Any
 
 import dagster as dg
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
-from ingestion_assets.definitions import defs
+from ingestion_assets.defs import build
 from ingestion_assets.defs.assets import EMBEDDING_POOL
 from ingestion_assets.defs.jobs import ingest_job
 from ingestion_assets.defs.partitions import register
 from ingestion_assets.errors import ConfigError
+from ingestion_assets.settings import Settings
 
 _EMBEDDING_RUNS = 2  # partitions that embed at once, unless the instance says otherwise
 _OWNER = "ingestion/process"
@@ -83,7 +84,8 @@ def materialize(keys: Sequence[str]) -> Iterator[Outcome]:
 
     The runs are recorded in the instance, so the UI shows them.
     """
-    job = defs.resolve_job_def(ingest_job.name)
+    definitions = build.definitions(Settings.from_environment())
+    job = definitions.resolve_job_def(ingest_job.name)
     with dg.DagsterInstance.get() as instance:
         _prepare(instance, keys)
         for key in keys:
@@ -98,9 +100,9 @@ def _prepare(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
 
 def _limit_pool(instance: dg.DagsterInstance) -> None:
     """Dagster does not hold `default_limit` for the first runs of a pool it has not met."""
-    limits = {info.concurrency_key for info in instance.event_log_storage.get_pool_limits()}
-    if EMBEDDING_POOL not in limits:
-        instance.event_log_storage.set_concurrency_slots(EMBEDDING_POOL, _EMBEDDING_RUNS)
+    storage = instance.event_log_storage
+    if EMBEDDING_POOL not in {pool.name for pool in storage.get_pool_limits()}:
+        storage.set_concurrency_slots(EMBEDDING_POOL, _EMBEDDING_RUNS)
 
 
 def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, key: str) -> Outcome:

@@ -1,7 +1,7 @@
 """What the assets need, configured by the environment: catalog, store, chunker, Ollama."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -13,18 +13,19 @@ from ingestion_assets.changes import Text
 from ingestion_assets.chunks.chunker import Chunker
 from ingestion_assets.chunks.tokens import counter_for
 from ingestion_assets.defs.event_loop import run_on
-from ingestion_assets.embedding.host import parse_host
-from ingestion_assets.embedding.models import model_facts
-from ingestion_assets.embedding.ollama import Ollama
-from ingestion_assets.embedding.stream import EmbeddingStream
+from ingestion_assets.embedding import EmbeddingStream, Ollama, model_facts
+from ingestion_assets.embedding import Preflight as Model
+from ingestion_assets.embedding.ollama import SAFE_CONTEXT
 from ingestion_assets.errors import ConfigError
-from ingestion_assets.sources.config import Source, load
+from ingestion_assets.sources import Source, load
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.generations import Recipe
 from ingestion_assets.store.schema import migrate
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_SPECIAL_TOKENS = 2  # that a model puts around every text
 
 
 class CatalogResource(dg.ConfigurableResource[Any]):
@@ -89,9 +90,66 @@ class ChunkerResource(dg.ConfigurableResource[Any]):
     overlap: int = Field(description="Tokens that the pieces of one long block share.")
 
     def chunker(self) -> Chunker:
-        """The chunker; never above what the model reads at once."""
-        return Chunker(
-            max_tokens=min(self.max_tokens, model_facts(self.model).max_text_tokens),
-            overlap=self.overlap,
-            counter=counter_for(self.model),
+        """The chunker; its chunks are never longer than what the model reads at once."""
+        counter = counter_for(self.model)
+        facts = model_facts(self.model)
+        room = (
+            (facts.context or SAFE_CONTEXT)
+            - _SPECIAL_TOKENS
+            - counter.count([facts.document_prefix])[0]
         )
+        return Chunker(min(self.max_tokens, room), self.overlap, counter)
+
+
+class OllamaResource(dg.ConfigurableResource[Any]):
+    """One Ollama endpoint: pooled connections, a bounded number of requests in flight."""
+
+    host: str = Field(default="http://127.0.0.1:11434", description="As in OLLAMA_HOST.")
+    api_key: str | None = Field(default=None, description="Sent as a bearer token.")
+    model: str = Field(description="The embedding model's name in Ollama.")
+    workers: int = Field(default=4, description="Requests in flight.")
+    batch_size: int = Field(default=32, description="Texts per request at most.")
+    retries: int = Field(default=4, description="Further attempts for a request that failed.")
+    timeout: float = Field(default=300.0, description="Seconds without a byte before giving up.")
+    _client: Ollama = PrivateAttr()
+    _loop: asyncio.AbstractEventLoop = PrivateAttr()
+
+    @asynccontextmanager
+    async def yield_for_execution(  # type: ignore[override]  # Dagster's stub knows sync only
+        self, context: dg.InitResourceContext
+    ) -> AsyncIterator["OllamaResource"]:
+        """Open the client on the run's own event loop, where the IO manager drains the stream."""
+        if context.event_loop is None:
+            raise RuntimeError("Dagster gave no event loop; pass event_loop= to build_resources")
+        self._loop = context.event_loop
+        async with Ollama(self.host, api_key=self.api_key, timeout=self.timeout) as client:
+            self._client = client
+            yield self
+
+    def identify(self) -> Model:
+        """What the server says of the model; sends it no text."""
+        return run_on(self._loop, self._client.preflight(self.model))
+
+    def stream(self, model: Model, pages: Iterator[list[Text]]) -> EmbeddingStream:
+        """The vectors of all pages, in batches; nothing is sent before it is iterated over."""
+        return EmbeddingStream(
+            self._client,
+            model,
+            lambda: next(pages, []),
+            workers=self.workers,
+            batch_size=self.batch_size,
+            retries=self.retries,
+        )
+
+
+def recipe(model: Model) -> Recipe:
+    """How a model makes the vectors of documents and queries."""
+    facts = model_facts(model.model)
+    return Recipe(
+        model=model.model,
+        digest=model.digest,
+        dimensions=model.dimensions,
+        document_prefix=facts.document_prefix,
+        query_prefix=facts.query_prefix,
+        options=model.options,
+    )

@@ -83,7 +83,7 @@ class Known:
     """What the store remembers of a document: enough to tell whether it changed."""
 
     document_id: UUID
+    content_hash: bytes
     bytes: int
     modified_at: datetime
     ingested_at: datetime
-    content_hash: bytes

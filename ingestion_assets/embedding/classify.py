@@ -55,66 +55,38 @@ class Reply:
     received: datetime
 
 
-_Rule = Callable[[Sent, str], OllamaError]
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A reply to a request, and how a message tells of it."""
+
+    sent: Sent
+    reply: Reply
+    said: str
+    quoted: str
+
+
+_Rule = Callable[[_Case], OllamaError]
 
 
 def classify(failure: Exception | Reply, sent: Sent) -> OllamaError:
     """The one meaning of a failure; the table is §10 of the reference on Ollama."""
     if isinstance(failure, Reply):
         return _from_reply(failure, sent)
-    return _from_exception(failure, sent)
-
-
-def _from_exception(exc: Exception, sent: Sent) -> OllamaError:
-    name = type(exc).__name__
-    if isinstance(exc, httpx.HTTPStatusError):
-        answer = exc.response
-        reply = Reply(answer.status_code, answer.headers, answer.content, datetime.now(UTC))
-        return _from_reply(reply, sent)
-    if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):
-        return _not_connected(exc, sent)
-    if isinstance(exc, httpx.TimeoutException):
-        return OllamaUnavailableError(
-            sent.endpoint, f"no answer to {sent.path} in time ({name}); raise INGEST_TIMEOUT"
-        )
-    if isinstance(exc, httpx.ProxyError):
-        return OllamaUnavailableError(sent.endpoint, f"{exc}; check HTTP_PROXY and NO_PROXY")
-    if isinstance(exc, httpx.NetworkError | httpx.RemoteProtocolError):
-        return OllamaUnavailableError(sent.endpoint, f"connection lost in {sent.path} ({name})")
-    if isinstance(exc, httpx.DecodingError):
-        return OllamaAnswerError(sent.endpoint, f"the answer to {sent.path} cannot be decoded")
-    # Not quoted: a protocol error may repeat the headers, and with them the token.
-    return OllamaRequestError(sent.endpoint, f"cannot send {sent.path} ({name}); see OLLAMA_HOST")
-
-
-def _not_connected(exc: Exception, sent: Sent) -> OllamaError:
-    if "[SSL" in str(exc):
-        return OllamaRequestError(sent.endpoint, f"{exc}; set SSL_CERT_FILE, or use http://")
-    return OllamaUnavailableError(
-        sent.endpoint, f"cannot connect ({exc}); start it with `ollama serve` or set OLLAMA_HOST"
-    )
+    for kinds, rule in _EXCEPTION_RULES:
+        if isinstance(failure, kinds):
+            return rule(failure, sent)
+    return _not_sent(failure, sent)
 
 
 def _from_reply(reply: Reply, sent: Sent) -> OllamaError:
     said = _said(reply.body)
-    quoted = f"{sent.path} answered {reply.status} {said[:LONGEST_QUOTE]!r}"
+    case = _Case(sent, reply, said, f"{sent.path}: {reply.status} {said[:LONGEST_QUOTE]!r}")
     if reply.status in (400, 500):
         for pattern, rule in _BODY_RULES:
             if pattern.search(said):
-                return rule(sent, quoted)
-    if reply.status == 404 and re.search(r"model .*not found", said):
-        return _model_missing(sent, quoted)
-    if reply.status in (429, 503):
-        return _busy(reply, said, sent, quoted)
-    if rule_of_status := _STATUS_RULES.get(reply.status):
-        return rule_of_status(sent, quoted)
-    if reply.status >= 500:
-        return _gone(sent, quoted)
-    if 300 <= reply.status < 400:
-        return _redirected(reply, sent, quoted)
-    if reply.status < 300:
-        return OllamaAnswerError(sent.endpoint, f"{quoted}; is OLLAMA_HOST really an Ollama?")
-    return OllamaRequestError(sent.endpoint, quoted)
+                return rule(case)
+    by_class = _CLASS_RULES.get(reply.status // 100, _our_fault)
+    return _STATUS_RULES.get(reply.status, by_class)(case)
 
 
 def _said(body: bytes) -> str:
@@ -128,11 +100,45 @@ def _said(body: bytes) -> str:
     return " ".join(str(message).split())
 
 
-def _busy(reply: Reply, said: str, sent: Sent, quoted: str) -> OllamaError:
-    if "usage limit" in said:
-        return OllamaRequestError(sent.endpoint, f"{quoted}; the account's quota is used up")
-    wait = _retry_after(reply)
-    return OllamaBusyError(sent.endpoint, f"{quoted}; it is overloaded, lower INGEST_WORKERS", wait)
+def _not_connected(exc: Exception, sent: Sent) -> OllamaError:
+    if "[SSL" in str(exc):
+        return OllamaRequestError(sent.endpoint, f"{exc}; set SSL_CERT_FILE, or use http://")
+    return OllamaUnavailableError(
+        sent.endpoint, f"cannot connect ({exc}); start it with `ollama serve` or set OLLAMA_HOST"
+    )
+
+
+def _timed_out(exc: Exception, sent: Sent) -> OllamaError:
+    kind = type(exc).__name__
+    return OllamaUnavailableError(
+        sent.endpoint, f"no answer to {sent.path} in time ({kind}); raise INGEST_TIMEOUT"
+    )
+
+
+def _lost(exc: Exception, sent: Sent) -> OllamaError:
+    kind = type(exc).__name__
+    return OllamaUnavailableError(sent.endpoint, f"connection lost during {sent.path} ({kind})")
+
+
+def _no_proxy(exc: Exception, sent: Sent) -> OllamaError:
+    return OllamaUnavailableError(sent.endpoint, f"{exc}; check HTTP_PROXY and NO_PROXY")
+
+
+def _not_decoded(exc: Exception, sent: Sent) -> OllamaError:
+    return OllamaAnswerError(sent.endpoint, f"the answer to {sent.path} cannot be decoded: {exc}")
+
+
+def _not_sent(exc: Exception, sent: Sent) -> OllamaError:
+    # Not quoted: a protocol error may repeat the headers, and with them the token.
+    kind = type(exc).__name__
+    return OllamaRequestError(sent.endpoint, f"cannot send {sent.path} ({kind}); see OLLAMA_HOST")
+
+
+def _busy(case: _Case) -> OllamaError:
+    if "usage limit" in case.said:
+        return OllamaRequestError(case.sent.endpoint, f"{case.quoted}; the quota is used up")
+    message = f"{case.quoted}; it is overloaded, lower INGEST_WORKERS"
+    return OllamaBusyError(case.sent.endpoint, message, _retry_after(case.reply))
 
 
 def _retry_after(reply: Reply) -> float | None:
@@ -148,87 +154,107 @@ def _retry_after(reply: Reply) -> float | None:
     return min(max(wait, 0.0), LONGEST_WAIT)
 
 
-def _redirected(reply: Reply, sent: Sent, quoted: str) -> OllamaError:
-    to = reply.headers.get("location", "")[:LONGEST_QUOTE]
-    return OllamaRequestError(
-        sent.endpoint, f"{quoted}, a redirect to {to!r}; set OLLAMA_HOST to the final address"
-    )
+def _gone(case: _Case) -> OllamaError:
+    return OllamaUnavailableError(case.sent.endpoint, f"{case.quoted}; see the server's log")
 
 
-def _gone(sent: Sent, quoted: str) -> OllamaError:
-    return OllamaUnavailableError(sent.endpoint, f"{quoted}; see the log of `ollama serve`")
-
-
-def _died(sent: Sent, quoted: str) -> OllamaError:
+def _died(case: _Case) -> OllamaError:
     """The runner died during the request; with texts in it, one of them may be the cause.
 
     Bisecting is also the retry: if the cause was another request, both halves pass.
     """
-    if not sent.texts:
-        return _gone(sent, quoted)
-    return PoisonTextError(sent.endpoint, f"{quoted}: the runner died of {_count(sent)}")
+    if not case.sent.texts:
+        return _gone(case)
+    return PoisonTextError(
+        case.sent.endpoint, f"{case.quoted}: the runner died of {_culprit(case)}"
+    )
 
 
-def _too_long(sent: Sent, quoted: str) -> OllamaError:
-    if not sent.texts:
-        return OllamaRequestError(sent.endpoint, f"{quoted}; num_ctx is too small")
+def _not_a_number(case: _Case) -> OllamaError:
+    if not case.sent.texts:
+        return _gone(case)
+    return PoisonTextError(case.sent.endpoint, f"{case.quoted}: NaN for {_culprit(case)}")
+
+
+def _too_long(case: _Case) -> OllamaError:
+    if not case.sent.texts:
+        return OllamaRequestError(case.sent.endpoint, f"{case.quoted}; num_ctx is too small")
     return TextTooLongError(
-        sent.endpoint, f"{quoted}: {_count(sent)} too long; lower INGEST_CHUNK_TOKENS"
+        case.sent.endpoint, f"{case.quoted} for {_culprit(case)}; lower INGEST_CHUNK_TOKENS"
     )
 
 
-def _not_a_number(sent: Sent, quoted: str) -> OllamaError:
-    if not sent.texts:
-        return _gone(sent, quoted)
-    return PoisonTextError(sent.endpoint, f"{quoted}: NaN for {_count(sent)}")
-
-
-def _request_too_large(sent: Sent, quoted: str) -> OllamaError:
+def _request_too_large(case: _Case) -> OllamaError:
     return RequestTooLargeError(
-        sent.endpoint, f"{quoted}: {_count(sent)} over the proxy's limit; lower INGEST_BATCH_SIZE"
+        case.sent.endpoint,
+        f"{case.quoted}: a proxy's limit on bytes, with {case.sent.texts} texts in the request;"
+        " lower INGEST_BATCH_SIZE",
     )
 
 
-def _our_fault(sent: Sent, quoted: str) -> OllamaError:
-    return OllamaRequestError(sent.endpoint, f"{quoted}; the request is malformed")
+def _our_fault(case: _Case) -> OllamaError:
+    return OllamaRequestError(case.sent.endpoint, f"{case.quoted}; the request is not accepted")
 
 
-def _model_missing(sent: Sent, quoted: str) -> OllamaError:
-    return ModelError(sent.endpoint, sent.model, f"{quoted}; run `ollama pull {sent.model}`")
-
-
-def _cannot_embed(sent: Sent, quoted: str) -> OllamaError:
-    remedy = "set INGESTION_MODEL to an embedding model"
-    return ModelError(sent.endpoint, sent.model, f"{quoted}: {sent.model!r} cannot embed; {remedy}")
-
-
-def _no_such_route(sent: Sent, quoted: str) -> OllamaError:
+def _redirected(case: _Case) -> OllamaError:
+    to = case.reply.headers.get("location", "")[:LONGEST_QUOTE]
     return OllamaRequestError(
-        sent.endpoint, f"{quoted}; OLLAMA_HOST is not an Ollama, or one older than 0.3"
+        case.sent.endpoint, f"{case.quoted} leads to {to!r}; set OLLAMA_HOST to the final address"
     )
 
 
-def _unauthorized(sent: Sent, quoted: str) -> OllamaError:
-    return OllamaAuthError(sent.endpoint, f"{quoted}; set OLLAMA_API_KEY")
+def _not_ollama(case: _Case) -> OllamaError:
+    return OllamaAnswerError(case.sent.endpoint, f"{case.quoted}; is OLLAMA_HOST an Ollama?")
 
 
-def _forbidden(sent: Sent, quoted: str) -> OllamaError:
+def _not_found(case: _Case) -> OllamaError:
+    model = case.sent.model
+    if re.search(r"model .*not found", case.said):
+        return ModelError(case.sent.endpoint, model, f"{case.quoted}; run `ollama pull {model}`")
+    return OllamaRequestError(
+        case.sent.endpoint, f"{case.quoted}; OLLAMA_HOST is not an Ollama, or one before 0.3"
+    )
+
+
+def _cannot_embed(case: _Case) -> OllamaError:
+    model = case.sent.model
+    return ModelError(
+        case.sent.endpoint,
+        model,
+        f"{case.quoted}: {model!r} cannot embed; set INGESTION_MODEL to a model that can",
+    )
+
+
+def _unauthorized(case: _Case) -> OllamaError:
+    return OllamaAuthError(case.sent.endpoint, f"{case.quoted}; set OLLAMA_API_KEY")
+
+
+def _forbidden(case: _Case) -> OllamaError:
     return OllamaAuthError(
-        sent.endpoint,
-        f"{quoted}; check OLLAMA_API_KEY, and that the proxy sends a Host header Ollama accepts",
+        case.sent.endpoint,
+        f"{case.quoted}; check OLLAMA_API_KEY, and that the Host header is one Ollama accepts",
     )
 
 
-def _count(sent: Sent) -> str:
-    return "this text" if sent.texts == 1 else f"one of {sent.texts} texts"
+def _culprit(case: _Case) -> str:
+    return "this text" if case.sent.texts == 1 else f"one of {case.sent.texts} texts"
 
 
+_EXCEPTION_RULES: tuple[
+    tuple[tuple[type[Exception], ...], Callable[[Exception, Sent], OllamaError]], ...
+] = (
+    ((httpx.ConnectError, httpx.ConnectTimeout), _not_connected),
+    ((httpx.TimeoutException,), _timed_out),
+    ((httpx.ProxyError,), _no_proxy),
+    ((httpx.NetworkError, httpx.RemoteProtocolError), _lost),
+    ((httpx.DecodingError,), _not_decoded),
+)
 # Since 0.30 nearly every failure inside is a 400, before it was a 500: only the body tells. The
 # order matters: an error that names the runner may repeat the words of another.
 _BODY_RULES: tuple[tuple[re.Pattern[str], _Rule], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), rule)
     for pattern, rule in (
-        (r"(do embedding request|post \"http://127\.0\.0\.1:).*: eof", _died),
+        (r"(do embedding request|post \"http://127\.0\.0\.1:).*: (unexpected )?eof", _died),
         (
             r"dial tcp|connection refused|connectex|connection reset|broken pipe|out of memory"
             r"|unexpected server status|context canceled|no slots available"
@@ -252,10 +278,13 @@ _BODY_RULES: tuple[tuple[re.Pattern[str], _Rule], ...] = tuple(
 _STATUS_RULES: Mapping[int, _Rule] = {
     401: _unauthorized,
     403: _forbidden,
-    404: _no_such_route,
-    405: _no_such_route,
+    404: _not_found,
+    405: _not_found,
     408: _gone,
     413: _request_too_large,
+    429: _busy,
     499: _gone,
     501: _cannot_embed,
+    503: _busy,
 }
+_CLASS_RULES: Mapping[int, _Rule] = {2: _not_ollama, 3: _redirected, 5: _gone}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx
-import numpy as np
 import orjson
 
 from ingestion_assets.embedding.answers import Answer, decode
@@ -70,7 +69,6 @@ class Ollama:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.base_url = parse_host(host)
-        self.stats = Stats()
         self._connection = Connection(
             self.base_url,
             api_key=api_key,
@@ -88,6 +86,11 @@ class Ollama:
 
     async def __aexit__(self, *exc: object) -> None:
         await self._connection.__aexit__(*exc)
+
+    @property
+    def stats(self) -> Stats:
+        """What was sent since the client was made."""
+        return self._connection.stats
 
     async def version(self) -> str:
         """The server's version."""
@@ -107,9 +110,9 @@ class Ollama:
         Raises:
             ModelError: the server does not have it.
         """
-        models = (await self._ask("/api/tags", model)).get("models")
+        models = (await self._ask("/api/tags", model)).get("models") or ()
         tagged = model if ":" in model.rpartition("/")[2] else f"{model}:latest"
-        for entry in models if isinstance(models, list) else ():
+        for entry in models:
             if entry.get("name") == tagged:
                 return str(entry.get("digest", ""))
         raise ModelError(self.base_url, model, f"no model {model!r}; run `ollama pull {model}`")
@@ -179,9 +182,8 @@ class Ollama:
 
     async def _canary(self, model: str, options: Mapping[str, int]) -> int:
         """The model's dimensions; alone and in a list, a text must give the same vector."""
-        before, after = _NEIGHBOURS
         alone = await self.embed(model, [CANARY], options=options)
-        listed = await self.embed(model, [before, CANARY, after], options=options)
+        listed = await self.embed(model, [CANARY, *_NEIGHBOURS], options=options)
         if alone.dead or listed.dead:
             raise OllamaAnswerError(
                 self.base_url, f"{model!r} gives dead vectors; unload it with `ollama stop {model}`"
@@ -189,11 +191,11 @@ class Ollama:
         if alone.matrix.shape[1] != listed.matrix.shape[1]:
             raise OllamaAnswerError(self.base_url, f"{model!r} gives vectors of changing length")
         cosines = listed.matrix @ alone.matrix[0]
-        if cosines[1] < 0.999 or np.delete(cosines, 1).max() >= 0.999:
+        if cosines[0] < 0.999 or cosines[1:].max() >= 0.999:
             raise OllamaAnswerError(
                 self.base_url,
-                f"{model!r} mixes vectors up: cosines of a text with a list that has it in the"
-                f" middle are {cosines.tolist()}; update Ollama",
+                f"{model!r} mixes vectors up: cosines of a text with a list that begins with it"
+                f" are {cosines.tolist()}; update Ollama",
             )
         return int(alone.matrix.shape[1])
 
@@ -216,10 +218,7 @@ class Ollama:
         }
         content = _encode(request, sent)
         patience = None if texts else max(LOAD_BUDGET, self._connection.timeout)
-        stale = self._connection.retries
-        body = await self._connection.exchange(sent, content, timeout=patience)
-        self.stats.retries += self._connection.retries - stale
-        self.stats.bytes += len(content) + len(body)
+        body = await self._connection.exchange(sent, content, patience=patience)
         logger.debug("%s: %d texts, %d bytes back", self.base_url, len(texts), len(body))
         return body
 
@@ -247,5 +246,5 @@ def _encode(request: Mapping[str, object], sent: Sent) -> bytes:
 
 
 def _context(model: str, shown: Shown, longest: int) -> int:
-    known = (model_facts(model).context, shown.context, shown.num_ctx)
-    return min(*(n for n in known if n), longest, key=int) if any(known) else SAFE_CONTEXT
+    known = [n for n in (model_facts(model).context, shown.context, shown.num_ctx) if n]
+    return min(longest, *known) if known else SAFE_CONTEXT

@@ -1,6 +1,6 @@
 """Replaces itself with a server that dies with its parent and never runs as root.
 
-Run as `python -m ingestion_assets.local.launch SIGNAL COMMAND…`; `command` builds that line.
+Run as `python -m ingestion_assets.local.launch PARENT SIGNAL COMMAND…`; `command` builds that line.
 """
 
 import ctypes
@@ -17,8 +17,8 @@ SERVER_USER = "nobody"
 
 
 def command(line: Sequence[str], *, parent_death: signal.Signals) -> list[str]:
-    """Wrap a command line so that it gets `parent_death` when the process that starts it dies."""
-    return [sys.executable, "-m", __name__, str(int(parent_death)), *line]
+    """Wrap a command line, for this process to start: it gets `parent_death` when we die."""
+    return [sys.executable, "-m", __name__, str(os.getpid()), str(int(parent_death)), *line]
 
 
 def server_uid() -> int:
@@ -32,11 +32,13 @@ def server_uid() -> int:
 
 def main() -> None:
     """Drop root if we have it, tie our life to the parent's, and become the command."""
-    parent_death, program, *arguments = sys.argv[1:]
+    parent, parent_death, program, *arguments = sys.argv[1:]
     if os.geteuid() == 0:
         _become(server_uid())
     if sys.platform == "linux":
         _prctl(_SET_PARENT_DEATH_SIGNAL, int(parent_death))
+    if os.getppid() != int(parent):
+        sys.exit("the process that started this server is gone")
     os.execv(program, [program, *arguments])
 
 

@@ -3,9 +3,9 @@
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
@@ -39,7 +39,8 @@ class MiniLM:
         self._tokenizer = Tokenizer.from_file(str(weights.tokenizer_file()))
         self._tokenizer.no_padding()  # the file asks for padding and truncation to 128
         self._tokenizer.no_truncation()
-        self._session = _session(build(weights.load()))
+        self._graph = build(weights.load())  # the session reads the weights where they are
+        self._session = _session(self._graph)
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """Token ids of every text, of any length, special tokens included."""
@@ -156,11 +157,11 @@ def _encoder_layer(
     parts = [f"{source}attention.self.{part}" for part in ("query", "key", "value")]
     joint = np.concatenate([tensors[f"{part}.weight"] for part in parts]).T
     joint_bias = np.concatenate([tensors[f"{part}.bias"] for part in parts])
+    qkv = [graph.weight(f"{name}qkv", joint), graph.weight(f"{name}qkv.bias", joint_bias)]
     attention = graph.node(
         "Attention",
-        [hidden, graph.weight(name + "qkv", joint), graph.weight(name + "qkv.bias", joint_bias)]
-        + ["mask"],
-        name + "attention",
+        [hidden, *qkv, "mask"],
+        f"{name}attention",
         domain=CONTRIB,
         num_heads=_HEADS,
     )
@@ -186,16 +187,20 @@ def _pooling(graph: Graph, hidden: str) -> None:
     graph.node("LpNormalization", ["mean"], "embedding", axis=1, p=2)
 
 
-def _session(graph: Graph) -> onnxruntime.InferenceSession:
+def _session(graph: Graph) -> Any:
+    # The official builds report to Microsoft, and leave files in the home folder, unless this is
+    # set before they are imported.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415
+
     options = onnxruntime.SessionOptions()
     # One thread per run, several runs at once: onnxruntime's own threads spin, and fall to a fifth
     # of the speed on a machine that others use too.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    names = list(graph.weights)
-    values = [onnxruntime.OrtValue.ortvalue_from_numpy(graph.weights[name]) for name in names]
-    options.add_external_initializers(names, values)
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in graph.weights.values()]
+    options.add_external_initializers(list(graph.weights), values)
     return onnxruntime.InferenceSession(
         graph.serialize(), options, providers=["CPUExecutionProvider"]
     )

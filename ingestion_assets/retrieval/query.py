@@ -19,4 +19,5 @@ async def embed_query(ollama: Ollama, generation: Generation, query: str) -> NDA
         options=generation.options,
         truncate=True,
     )
-    return answer.matrix[0]
+    vector: NDArray[np.float32] = answer.matrix[0]
+    return vector

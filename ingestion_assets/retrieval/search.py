@@ -14,15 +14,25 @@ from psycopg.rows import class_row
 from ingestion_assets.store.connection import Connection
 from ingestion_assets.store.generations import Generation
 
+# "+ 0" keeps the planner off an approximate index, which may return fewer rows than exist.
 _SEARCH = """
-SELECT 1 - (e.embedding <=> %(vector)s) AS score, c.chunk_id, d.source, d.uri, d.title, c.heading,
+WITH nearest AS MATERIALIZED (
+    SELECT e.chunk_id, (e.embedding <=> %(vector)s) + 0 AS distance
+    FROM {table} e {filter}
+    ORDER BY distance, e.chunk_id
+    LIMIT %(k)s
+)
+SELECT 1 - n.distance AS score, c.chunk_id, d.source, d.uri, d.title, c.heading,
        c.text, c.start_offset, c.end_offset
-FROM {table} e
+FROM nearest n
 JOIN ingestion.chunks c USING (chunk_id)
 JOIN ingestion.documents d USING (document_id)
-WHERE %(source)s::text IS NULL OR d.source = %(source)s
-ORDER BY e.embedding <=> %(vector)s, c.chunk_id
-LIMIT %(k)s
+ORDER BY n.distance, n.chunk_id
+"""
+_OF_SOURCE = """
+JOIN ingestion.chunks c USING (chunk_id)
+JOIN ingestion.documents d USING (document_id)
+WHERE d.source = %(source)s
 """
 
 
@@ -64,5 +74,7 @@ def nearest(
     register_vector(connection)
     wire: Any = HalfVector(vector) if generation.storage == "halfvec" else Vector(vector)
     with connection.cursor(row_factory=class_row(Hit)) as cursor:
-        query = sql.SQL(_SEARCH).format(table=generation.table)
+        query = sql.SQL(_SEARCH).format(
+            table=generation.table, filter=sql.SQL("" if source is None else _OF_SOURCE)
+        )
         return cursor.execute(query, {"vector": wire, "source": source, "k": k}).fetchall()

@@ -1,0 +1,7 @@
+"""Where documents come from: files in, changes to the stored documents out."""
+
+from ingestion_assets.sources.config import load
+from ingestion_assets.sources.reconcile import Counts, Failure, Reconciliation, document_id
+from ingestion_assets.sources.source import Source
+
+__all__ = ["Counts", "Failure", "Reconciliation", "Source", "document_id", "load"]

@@ -55,8 +55,8 @@ def unchunked(
             (due[start : start + _PAGE],),
             binary=True,
         )
-        for row in page:
-            yield StoredDocument(*row, prefix)
+        for document_id, key, media_type, text, content_hash in page:
+            yield StoredDocument(document_id, key, media_type, text, content_hash, prefix)
 
 
 def stored(connection: Connection, document_ids: Sequence[UUID]) -> dict[UUID, list[StoredChunk]]:
@@ -105,9 +105,12 @@ def finish(connection: Connection, partition_key: str) -> int:
 
 
 def _present(cursor: Cursor[TupleRow], chunks: Sequence[Chunk]) -> set[UUID]:
-    """Chunks that are stored already: superseded earlier, and now back in their document."""
+    """Chunks that are stored already: superseded earlier, and now back in their document.
+
+    They are locked, so that a generation that becomes active meanwhile does not delete them.
+    """
     cursor.execute(
-        "SELECT chunk_id FROM ingestion.chunks WHERE chunk_id = ANY(%s)",
+        "SELECT chunk_id FROM ingestion.chunks WHERE chunk_id = ANY(%s) FOR UPDATE",
         ([c.chunk_id for c in chunks],),
     )
     return {chunk_id for (chunk_id,) in cursor}

@@ -1,24 +1,24 @@
 """A URL in, a connection out; the one place where psycopg's errors become ours."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TypeAlias
+from contextlib import contextmanager, suppress
+from typing import Any, TypeAlias
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
-from ingestion_assets.errors import StoreError, StoreUnavailableError
+from ingestion_assets.errors import ConfigError, StoreError, StoreUnavailableError
 
 Connection: TypeAlias = psycopg.Connection[TupleRow]
 
 _TRY_LOCK = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
 _UNLOCK = "SELECT pg_advisory_unlock(hashtextextended(%s, 0))"
-_IN_PASSING = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    psycopg.errors.UniqueViolation,
-    psycopg.errors.ForeignKeyViolation,
-)
+_DEFAULTS = {"application_name": "ingestion-assets", "connect_timeout": 10}
+_RACES = (psycopg.errors.UniqueViolation, psycopg.errors.ForeignKeyViolation)
+# SQLSTATE classes that psycopg counts as operational although repeating cannot help:
+# authorization, routines, limits of the program, configuration file, foreign data.
+_LASTING = ("28", "2F", "38", "39", "3B", "54", "F0", "HV")
 
 
 @contextmanager
@@ -29,14 +29,14 @@ def connect(url: str) -> Iterator[Connection]:
         url: a libpq URL, `postgresql://…`; Dagster's `postgresql+psycopg2://` is understood too.
 
     Raises:
+        ConfigError: the URL cannot be read.
         StoreUnavailableError: no connection, or one that was lost; a deadlock, or a race with
             another writer. Retryable.
         StoreError: anything else that Postgres refuses.
     """
+    parameters = _parameters(url)
     try:
-        with psycopg.connect(
-            libpq_url(url), autocommit=True, application_name="ingestion-assets", connect_timeout=10
-        ) as connection:
+        with psycopg.connect(autocommit=True, **parameters) as connection:
             yield connection
     except psycopg.Error as exc:
         raise translated(exc) from exc
@@ -45,14 +45,44 @@ def connect(url: str) -> Iterator[Connection]:
 def libpq_url(url: str) -> str:
     """Strip SQLAlchemy's driver name from a database URL."""
     scheme, separator, rest = url.partition("://")
-    return f"{scheme.partition('+')[0]}{separator}{rest}"
+    return f"{scheme.partition('+')[0]}{separator}{rest}" if separator else url
 
 
 def translated(exc: psycopg.Error) -> StoreError:
     """Our error for one of psycopg's; the message never contains the URL."""
     state = f" ({exc.sqlstate})" if exc.sqlstate else ""
     message = f"Postgres: {str(exc).strip() or type(exc).__name__}{state}"
-    return StoreUnavailableError(message) if isinstance(exc, _IN_PASSING) else StoreError(message)
+    return StoreUnavailableError(message) if _in_passing(exc) else StoreError(message)
+
+
+def _in_passing(exc: psycopg.Error) -> bool:
+    if isinstance(exc, psycopg.OperationalError):
+        return not (exc.sqlstate or "").startswith(_LASTING)
+    return isinstance(exc, (psycopg.InterfaceError, *_RACES))
+
+
+def _parameters(url: str) -> dict[str, Any]:
+    """What libpq reads in a URL, over our defaults; its own complaints would quote the password."""
+    given = None
+    with suppress(psycopg.ProgrammingError):
+        given = conninfo_to_dict(libpq_url(url))
+    if given is None or _is_torn(given):
+        raise ConfigError(
+            "the database URL cannot be read; write postgresql://user:password@host:5432/database,"
+            " with @ : / % and other marks in the password as %40 %3A %2F %25"
+        )
+    return {**_DEFAULTS, **given}
+
+
+def _is_torn(given: dict[str, Any]) -> bool:
+    """Whether an unescaped mark in the password made parts of it a host, a port or a database."""
+    host, port = str(given.get("host", "")), str(given.get("port", ""))
+    is_folder = host.startswith(("/", "@"))
+    return (
+        ("@" in host and not is_folder)
+        or "@" in str(given.get("dbname", ""))
+        or not all(number.isdigit() for number in port.split(",") if number)
+    )
 
 
 @contextmanager
@@ -60,8 +90,8 @@ def durable(connection: Connection) -> Iterator[None]:
     """A transaction whose commit also makes every commit before it durable."""
     with connection.transaction():
         connection.execute("SET LOCAL synchronous_commit = on")
-        # A transaction that wrote nothing flushes nothing; one with an id does.
-        connection.execute("SELECT pg_current_xact_id()")
+        # A transaction that logged nothing flushes nothing, even if it has an id.
+        connection.execute("SELECT pg_logical_emit_message(true, 'ingestion', '')")
         yield
 
 

@@ -23,7 +23,7 @@ ON CONFLICT (document_id) DO UPDATE SET
 def known(connection: Connection, partition_key: str) -> dict[str, Known]:
     """What is stored of each document of a partition, by uri."""
     rows = connection.execute(
-        "SELECT uri, document_id, bytes, modified_at, ingested_at, content_hash"
+        "SELECT uri, document_id, content_hash, bytes, modified_at, ingested_at"
         " FROM ingestion.documents WHERE partition_key = %s",
         (partition_key,),
         binary=True,

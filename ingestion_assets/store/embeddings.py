@@ -12,15 +12,15 @@ from ingestion_assets.changes import Text, Vectors
 from ingestion_assets.chunks.chunk import embedded_text
 from ingestion_assets.store.connection import Connection, durable
 from ingestion_assets.store.copy import copy_vectors
-from ingestion_assets.store.generations import Generation
+from ingestion_assets.store.generations import Generation, active
 
 _FIRST = UUID(int=0)
 
 _MISSING = """
 SELECT c.chunk_id, c.content_hash, c.heading, c.text, c.tokens
-FROM ingestion.chunks c LEFT JOIN {table} e USING (chunk_id)
+FROM ingestion.chunks c
 WHERE c.partition_key = %s AND c.chunk_id > %s AND NOT c.superseded
-  AND e.content_hash IS DISTINCT FROM c.content_hash
+  AND NOT EXISTS (SELECT FROM {table} twin WHERE twin.content_hash = c.content_hash)
 ORDER BY c.chunk_id LIMIT %s
 """
 _REUSE = """
@@ -35,12 +35,16 @@ WHERE c.partition_key = %s AND NOT c.superseded
 ON CONFLICT (chunk_id) DO UPDATE SET
     content_hash = EXCLUDED.content_hash, embedding = EXCLUDED.embedding, embedded_at = now()
 """
-_CURRENT = """
-SELECT u.position
-FROM unnest(%s::uuid[], %s::bytea[]) WITH ORDINALITY AS u (chunk_id, content_hash, position)
-JOIN ingestion.chunks c ON c.chunk_id = u.chunk_id AND c.content_hash = u.content_hash
-ORDER BY u.position
-FOR KEY SHARE OF c
+_MAKE_ROOM = """
+WITH current AS (
+    SELECT u.position, c.chunk_id
+    FROM unnest(%s::uuid[], %s::bytea[]) WITH ORDINALITY AS u (chunk_id, content_hash, position)
+    JOIN ingestion.chunks c USING (chunk_id, content_hash)
+    FOR KEY SHARE OF c
+), replaced AS (
+    DELETE FROM {table} e USING current WHERE e.chunk_id = current.chunk_id
+)
+SELECT position FROM current ORDER BY position
 """
 _SWEEP = """
 DELETE FROM ingestion.chunks old
@@ -79,7 +83,9 @@ def missing(
     after: UUID = _FIRST,
     limit: int = 1000,
 ) -> list[Text]:
-    """The next page of chunks without a vector of their present text, ordered by id.
+    """The next page of chunks whose present text has no vector yet, ordered by id.
+
+    A chunk whose text has a vector elsewhere in the generation is left to `reuse`.
 
     Args:
         prefix: the source's own instruction; it takes the place of the generation's.
@@ -102,7 +108,7 @@ def pages(
     partition_key: str,
     prefix: str | None,
 ) -> Iterator[list[Text]]:
-    """Pages of chunks without a vector of their present text, read as they are asked for.
+    """Pages of chunks whose present text has no vector yet, read as they are asked for.
 
     No connection is held between two pages.
     """
@@ -137,21 +143,24 @@ def write(connection: Connection, generation: Generation, vectors: Vectors) -> i
     with connection.transaction():
         connection.execute("SET LOCAL synchronous_commit = off")
         rows = connection.execute(
-            _CURRENT, (list(vectors.ids), list(vectors.hashes)), binary=True
+            sql.SQL(_MAKE_ROOM).format(table=generation.table),
+            (list(vectors.ids), list(vectors.hashes)),
+            binary=True,
         ).fetchall()
         current = _take(vectors, [position - 1 for (position,) in rows])
-        connection.execute(
-            sql.SQL("DELETE FROM {} WHERE chunk_id = ANY(%s)").format(generation.table),
-            (list(current.ids),),
-        )
         copy_vectors(connection, generation, current)
     return len(current.ids)
 
 
 def finish(connection: Connection, generation: Generation, partition_key: str) -> Coverage:
-    """Complete a partition: drop superseded chunks that are replaced, and make all durable."""
+    """Complete a partition: drop superseded chunks that are replaced, and make all durable.
+
+    Replaced means: in the generation that search reads, which need not be the one just written.
+    """
     with durable(connection):
-        connection.execute(sql.SQL(_SWEEP).format(table=generation.table), (partition_key,))
+        searched = active(connection)
+        if searched is not None:
+            connection.execute(sql.SQL(_SWEEP).format(table=searched.table), (partition_key,))
     return coverage(connection, generation, partition_key)
 
 

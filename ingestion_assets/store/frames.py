@@ -12,6 +12,7 @@ from ingestion_assets.store.connection import Connection
 from ingestion_assets.store.generations import Generation, active
 
 PAGE = 5000  # rows of one frame
+_FIRST = UUID(int=0)
 
 _DOCUMENTS = """
 SELECT document_id, source, partition_key, uri, media_type, title, text, content_hash, metadata,
@@ -76,17 +77,19 @@ def embeddings(connection: Connection, partition_key: str) -> Iterator[pd.DataFr
         table=generation.table, send=sql.Identifier(f"{generation.storage}_send")
     )
     for frame in _pages(connection, query, partition_key):
-        yield frame.assign(embedding=_arrays(list(frame["embedding"]), generation))
+        arrays = _arrays(list(frame["embedding"]), generation)
+        yield frame.assign(embedding=pd.Series(arrays, index=frame.index, dtype=object))
 
 
 def _pages(
     connection: Connection, query: sql.SQL | sql.Composed, partition_key: str
 ) -> Iterator[pd.DataFrame]:
-    after = UUID(int=0)
+    after = _FIRST
     while True:
         cursor = connection.execute(query, (partition_key, after, PAGE), binary=True)
         rows = cursor.fetchall()
-        yield pd.DataFrame(rows, columns=[column.name for column in cursor.description or ()])
+        if rows or after == _FIRST:
+            yield pd.DataFrame(rows, columns=[column.name for column in cursor.description or ()])
         if len(rows) < PAGE:
             return
         after = rows[-1][0]

@@ -15,7 +15,8 @@ from ingestion_assets.store.connection import Connection
 _HALFVEC_ABOVE = 2000  # HNSW indexes a vector up to 2,000 dimensions, a halfvec up to 4,000
 _INLINE_BYTES = 8000  # a wider row cannot stay on its 8 kB page and must be TOASTed
 _ROW = """
-SELECT generation_id, model, digest, dimensions, storage, document_prefix, query_prefix, options, status
+SELECT generation_id, model, digest, dimensions, storage, document_prefix, query_prefix, options,
+       status
 FROM ingestion.generations WHERE {}
 """
 
@@ -95,6 +96,8 @@ def open_generation(connection: Connection, recipe: Recipe) -> Generation:
 def activate_when_covered(connection: Connection, generation: Generation) -> bool:
     """Make a building generation active, once every chunk has its vector in it.
 
+    Superseded chunks are deleted with the change: in this generation all are replaced.
+
     Returns:
         Whether the generation is active now.
     """
@@ -112,6 +115,7 @@ def activate_when_covered(connection: Connection, generation: Generation) -> boo
         if row is None or row[0]:
             return False
         _activate(connection, generation)
+        connection.execute("DELETE FROM ingestion.chunks WHERE superseded")
         return True
 
 

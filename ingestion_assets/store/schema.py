@@ -29,10 +29,16 @@ def migrate(url: str) -> list[str]:
     with connect(url) as connection:
         if _version(connection) == len(_migrations()):
             return []
-        with connection.transaction():
-            connection.execute(_LOCK)
-            connection.execute(_VERSIONS)
-            return [_apply(connection, name) for name in _migrations()[_version(connection) :]]
+        try:
+            with connection.transaction():
+                connection.execute(_LOCK)
+                connection.execute(_VERSIONS)
+                return [_apply(connection, name) for name in _migrations()[_version(connection) :]]
+        except psycopg.errors.InsufficientPrivilege as exc:
+            raise StoreError(
+                f"the schema cannot be made: {exc}; let a superuser GRANT CREATE ON DATABASE"
+                " to this user, and run CREATE EXTENSION vector in it once"
+            ) from exc
 
 
 @cache
@@ -59,13 +65,9 @@ def _apply(connection: Connection, name: str) -> str:
     sql = (files("ingestion_assets.store") / "sql" / name).read_bytes()
     try:
         connection.execute(sql)
-    except psycopg.errors.FeatureNotSupported as exc:
+    except (psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFile) as exc:
         raise StoreError(
             f"{name}: {exc}; install pgvector 0.8 or newer on the database server"
-        ) from exc
-    except psycopg.errors.InsufficientPrivilege as exc:
-        raise StoreError(
-            f"{name}: {exc}; let a superuser run CREATE EXTENSION vector in this database once"
         ) from exc
     connection.execute(
         "INSERT INTO ingestion.schema_versions (version, name) VALUES (%s, %s)",

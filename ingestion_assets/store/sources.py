@@ -8,25 +8,27 @@ from psycopg.types.json import Jsonb
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.store.connection import Connection
 
+_UPSERT = """
+INSERT INTO ingestion.sources AS s (name, kind, config, buckets) VALUES (%s, %s, %s, %s)
+ON CONFLICT (name) DO UPDATE SET kind = EXCLUDED.kind, config = EXCLUDED.config,
+    buckets = CASE WHEN EXISTS (SELECT FROM ingestion.documents WHERE source = s.name)
+              THEN s.buckets ELSE EXCLUDED.buckets END
+RETURNING buckets
+"""
+
 
 def register(
     connection: Connection, name: str, kind: str, buckets: int, config: Mapping[str, Any]
 ) -> None:
-    """Store a source's present configuration.
+    """Store a source's present configuration, unless it is refused.
 
     Raises:
         ConfigError: the number of buckets differs from the one its documents are stored under.
     """
-    row = connection.execute(
-        "INSERT INTO ingestion.sources AS s (name, kind, config, buckets) VALUES (%s, %s, %s, %s)"
-        " ON CONFLICT (name) DO UPDATE SET kind = EXCLUDED.kind, config = EXCLUDED.config,"
-        " buckets = CASE WHEN EXISTS (SELECT FROM ingestion.documents WHERE source = s.name)"
-        " THEN s.buckets ELSE EXCLUDED.buckets END"
-        " RETURNING buckets",
-        (name, kind, Jsonb(dict(config)), buckets),
-    ).fetchone()
-    if row is not None and row[0] != buckets:
-        raise ConfigError(
-            f"source {name!r} has buckets: {buckets}, but its documents are stored under"
-            f" {row[0]}; set buckets back to {row[0]}, or give the source a new name"
-        )
+    with connection.transaction():
+        row = connection.execute(_UPSERT, (name, kind, Jsonb(dict(config)), buckets)).fetchone()
+        if row is not None and row[0] != buckets:
+            raise ConfigError(
+                f"source {name!r} has buckets: {buckets}, but its documents are stored under"
+                f" {row[0]}; set buckets back to {row[0]}, or give the source a new name"
+            )

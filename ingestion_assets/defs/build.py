@@ -1,0 +1,43 @@
+"""Settings in, Dagster's definitions out."""
+
+import dagster as dg
+
+from ingestion_assets.defs.assets import chunks, embeddings, sources
+from ingestion_assets.defs.io_manager import PgvectorIOManager
+from ingestion_assets.defs.jobs import ingest_job
+from ingestion_assets.defs.resources import (
+    CatalogResource,
+    ChunkerResource,
+    OllamaResource,
+    StoreResource,
+)
+from ingestion_assets.settings import Settings
+
+
+def definitions(settings: Settings) -> dg.Definitions:
+    """Assets, jobs and resources; secrets stay in the environment, the UI shows their names."""
+    store = StoreResource(database_url=dg.EnvVar("INGESTION_DATABASE_URL"))
+    return dg.Definitions(
+        assets=[sources, chunks, embeddings],
+        jobs=[ingest_job],
+        resources={
+            "catalog": CatalogResource(path=str(settings.sources.resolve())),
+            "store": store,
+            "chunking": ChunkerResource(
+                model=settings.model,
+                max_tokens=settings.chunk_tokens,
+                overlap=settings.chunk_overlap,
+            ),
+            "ollama": OllamaResource(
+                host=settings.ollama_host or "http://127.0.0.1:11434",
+                api_key=dg.EnvVar("OLLAMA_API_KEY") if settings.ollama_api_key else None,
+                model=settings.model,
+                workers=min(settings.workers, settings.max_workers),
+                batch_size=settings.batch_size,
+                retries=settings.batch_retries,
+                timeout=settings.timeout,
+            ),
+            "pgvector": PgvectorIOManager(store=store),
+        },
+        executor=dg.in_process_executor,
+    )

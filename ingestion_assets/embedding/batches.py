@@ -1,0 +1,67 @@
+"""Pages of texts in, batches of one request each out."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+from ingestion_assets.changes import Text
+
+MAX_BYTES = 128 * 1024  # of text in a request; beyond it, larger lists gain nothing
+MAX_TOKENS = 16_384
+
+Pages = Callable[[], Sequence[Text]]
+
+
+async def batches(
+    pages: Pages, admit: Callable[[Text], bool], *, size: int
+) -> AsyncGenerator[list[Text], None]:
+    """Batches of admitted texts, in their order; a text over a limit makes a batch of its own.
+
+    The next page is read in a thread while the current one is used. A page being read is waited
+    for on every way out, because it uses a connection of the caller's.
+
+    Args:
+        pages: returns the next page each time, an empty one at the end; called by one thread at
+            a time.
+        size: texts in a batch at most.
+    """
+    upcoming = asyncio.create_task(asyncio.to_thread(pages))
+    batch = _Batch()
+    try:
+        while page := await asyncio.shield(upcoming):
+            upcoming = asyncio.create_task(asyncio.to_thread(pages))
+            for text in filter(admit, page):
+                if not batch.has_room(text):
+                    yield batch.take()
+                batch.add(text)
+                if len(batch.texts) == size:
+                    yield batch.take()
+        if batch.texts:
+            yield batch.take()
+    finally:
+        await asyncio.gather(upcoming, return_exceptions=True)
+
+
+class _Batch:
+    def __init__(self) -> None:
+        self.texts: list[Text] = []
+        self.bytes = 0
+        self.tokens = 0
+
+    def has_room(self, text: Text) -> bool:
+        return not self.texts or (
+            self.bytes + _bytes(text) <= MAX_BYTES and self.tokens + text.tokens <= MAX_TOKENS
+        )
+
+    def add(self, text: Text) -> None:
+        self.texts.append(text)
+        self.bytes += _bytes(text)
+        self.tokens += text.tokens
+
+    def take(self) -> list[Text]:
+        texts = self.texts
+        self.texts, self.bytes, self.tokens = [], 0, 0
+        return texts
+
+
+def _bytes(text: Text) -> int:
+    return len(text.text.encode("utf-8", "surrogatepass"))

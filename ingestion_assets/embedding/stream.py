@@ -1,0 +1,246 @@
+"""Pages of texts in, vectors in batches for the store out: the embedding pipeline."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from ingestion_assets.changes import Text, Vectors
+from ingestion_assets.embedding.batches import Pages, batches
+from ingestion_assets.embedding.delivery import Backoff, Delivery, Embedded, Rejected
+from ingestion_assets.embedding.ollama import Ollama, Preflight
+from ingestion_assets.embedding.stats import Stats
+
+STORE_ROWS = 5_000
+STORE_BYTES = 16 * 1024 * 1024
+STORE_SECONDS = 3.0  # so that progress is committed on a slow server too
+GRACE = 10.0  # seconds that requests in flight are given to end after another one failed
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Figures of a stream, at the end or so far.
+
+    Attributes:
+        texts_sent: texts in all requests, repeated ones and canaries included.
+        texts_embedded: texts whose vectors were yielded or are about to be.
+        rejected: texts that cannot be embedded.
+        deferred: texts left out because a twin was under way.
+        retries: requests repeated after a failure in passing.
+        tokens: as the server counted them.
+        p50_ms: median latency of the latest requests.
+        seconds: since the first page was asked for.
+        concurrency: most requests in flight at once.
+    """
+
+    texts_sent: int
+    texts_embedded: int
+    rejected: int
+    deferred: int
+    requests: int
+    retries: int
+    tokens: int
+    p50_ms: float
+    p95_ms: float
+    seconds: float
+    concurrency: int
+
+
+class EmbeddingStream:
+    """Vectors of all texts, as an asynchronous iterator of store-sized batches; iterate it once.
+
+    Between two batches requests go on, up to about one batch ahead of the consumer. Whatever ends
+    the stream, no task of it is left. If a server or the pages fail, everything embedded before is
+    yielded first, and then the error is raised. A consumer that stops early closes the iterator
+    (`contextlib.aclosing`).
+
+    Args:
+        ollama: an open endpoint.
+        model: the endpoint's preflight.
+        pages: returns the next page of texts each time, an empty one at the end. Called in a
+            thread, a page ahead, so it has to keep its own place.
+        workers: requests in flight at most.
+        batch_size: texts per request at most.
+        retries: further attempts for a request that failed in passing.
+        backoff: how to wait between them.
+        grace: seconds that requests in flight are given to end after another one failed.
+
+    Attributes:
+        rejected: texts that cannot be embedded so far.
+    """
+
+    def __init__(
+        self,
+        ollama: Ollama,
+        model: Preflight,
+        pages: Pages,
+        *,
+        workers: int = 4,
+        batch_size: int = 32,
+        retries: int = 4,
+        backoff: Backoff | None = None,
+        grace: float = GRACE,
+    ) -> None:
+        self.rejected: list[Rejected] = []
+        self._stats = Stats()
+        self._delivery = Delivery(
+            ollama,
+            model,
+            asyncio.Semaphore(workers),
+            retries=retries,
+            backoff=backoff or Backoff(),
+            stats=self._stats,
+        )
+        self._batches = batches(pages, self._admit, size=batch_size)
+        # Twice as many lanes as permits: while one lane backs off or prepares, another sends.
+        self._lanes = 2 * workers
+        self._grace = grace
+        self._shelf = _Shelf(min(STORE_ROWS, STORE_BYTES // (4 * model.dimensions)))
+        self._turn = asyncio.Lock()
+        self._stopping = False
+        self._flying: set[bytes] = set()
+        self._embedded = 0
+        self._deferred = 0
+        self._started = self._ended = 0.0
+
+    @property
+    def metrics(self) -> Metrics:
+        """The figures so far."""
+        stats = self._stats
+        return Metrics(
+            texts_sent=stats.texts,
+            texts_embedded=self._embedded,
+            rejected=len(self.rejected),
+            deferred=self._deferred,
+            requests=stats.requests,
+            retries=stats.retries,
+            tokens=stats.tokens,
+            p50_ms=1e3 * stats.percentile(50),
+            p95_ms=1e3 * stats.percentile(95),
+            seconds=(self._ended or perf_counter()) - self._started if self._started else 0.0,
+            concurrency=stats.peak,
+        )
+
+    @property
+    def deferred(self) -> int:
+        """Texts left out because the same content was under way; the caller copies the vector."""
+        return self._deferred
+
+    async def __aiter__(self) -> AsyncGenerator[Vectors, None]:
+        """Yield the vectors; a batch counts as committed when the next one is asked for."""
+        self._started = perf_counter()
+        work = asyncio.create_task(self._work())
+        try:
+            async for parts in self._shelf.loads():
+                vectors = _join(parts)
+                yield vectors
+                self._flying.difference_update(vectors.hashes)
+            await work
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            self._ended = perf_counter()
+
+    def _admit(self, text: Text) -> bool:
+        if text.content_hash in self._flying:
+            self._deferred += 1
+            return False
+        self._flying.add(text.content_hash)
+        return True
+
+    async def _work(self) -> None:
+        """Run the lanes to the end of the pages, or to the first failure, which is raised."""
+        lanes = [asyncio.create_task(self._lane()) for _ in range(self._lanes)]
+        try:
+            done, others = await asyncio.wait(lanes, return_when=asyncio.FIRST_EXCEPTION)
+            self._stopping = True
+            if others:
+                await asyncio.wait(others, timeout=self._grace)
+        finally:
+            for lane in lanes:
+                lane.cancel()
+            await asyncio.gather(*lanes, return_exceptions=True)
+            await self._batches.aclose()
+            self._shelf.close()
+        for lane in done:
+            lane.result()
+
+    async def _lane(self) -> None:
+        while True:
+            await self._shelf.room.wait()
+            async with self._turn:
+                batch = None if self._stopping else await anext(self._batches, None)
+            if batch is None:
+                return
+            async for outcome in self._delivery.embed(batch):
+                self._keep(outcome)
+
+    def _keep(self, outcome: Embedded | Rejected) -> None:
+        if isinstance(outcome, Embedded):
+            self._embedded += len(outcome.texts)
+            self._shelf.put(outcome)
+        else:
+            self.rejected.append(outcome)
+            self._flying.discard(outcome.text.content_hash)
+
+
+class _Shelf:
+    """What is embedded and not yet taken; `room` is clear while that is a full load.
+
+    Putting never waits, so that nothing embedded is lost when lanes are stopped.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.room = asyncio.Event()
+        self.room.set()
+        self._limit = max(rows, 1)
+        self._rows = 0
+        self._parts: asyncio.Queue[Embedded | None] = asyncio.Queue()
+
+    def put(self, part: Embedded) -> None:
+        self._parts.put_nowait(part)
+        self._rows += len(part.texts)
+        if self._rows >= self._limit:
+            self.room.clear()
+
+    def close(self) -> None:
+        self._parts.put_nowait(None)
+
+    async def loads(self) -> AsyncGenerator[list[Embedded], None]:
+        """Loads of about the limit, or of what there is when the first part gets old."""
+        ended = False
+        while not ended:
+            load: list[Embedded] = []
+            rows, due = 0, None
+            try:
+                while rows < self._limit and not ended:
+                    async with asyncio.timeout_at(due):
+                        part = await self._parts.get()
+                    if part is None:
+                        ended = True
+                        continue
+                    due = due or asyncio.get_running_loop().time() + STORE_SECONDS
+                    load.append(part)
+                    rows += self._taken(part)
+            except TimeoutError:
+                pass
+            if load:
+                yield load
+
+    def _taken(self, part: Embedded) -> int:
+        rows = len(part.texts)
+        self._rows -= rows
+        if self._rows < self._limit:
+            self.room.set()
+        return rows
+
+
+def _join(parts: list[Embedded]) -> Vectors:
+    texts = [text for part in parts for text in part.texts]
+    return Vectors(
+        [text.chunk_id for text in texts],
+        [text.content_hash for text in texts],
+        np.concatenate([part.matrix for part in parts]),
+    )

@@ -1,0 +1,190 @@
+"""A source's root in, the files it selects and their bytes out."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ingestion_assets.errors import SourceError
+from ingestion_assets.sources import globs
+from ingestion_assets.sources.source import Source
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR_1, _YEAR_9999 = -62_135_596_800_000_000, 253_402_300_799_999_999  # microseconds
+
+# A file that gives way to a pipe must not make opening it wait.
+_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file as it was when it was looked at.
+
+    Attributes:
+        uri: path below the root, with forward slashes.
+        modified_at: by the file system, cut to microseconds.
+    """
+
+    uri: str
+    path: Path
+    bytes: int
+    modified_at: datetime
+
+
+def walk(source: Source, partition_key: str | None = None) -> Iterator[Found | SourceError]:
+    """The selected files in order of uri, or those of one partition; the others are not looked at.
+
+    What cannot be read comes as an error in its place, a folder with a slash at the end of its
+    uri. Links to files inside the root are files; links to folders, and what is neither file nor
+    folder (pipes, sockets, devices), are passed over.
+
+    Raises:
+        SourceError: the root is missing, unreadable, or gives way to another during the walk.
+    """
+    identity = _identity(source)
+    selection = globs.select(source.include, source.exclude)
+    pending = [""]  # a stack; folders end with a slash, the root is empty
+    while pending:
+        uri = pending.pop()
+        try:
+            if uri and not uri.endswith("/"):
+                if found := _look(source, uri):
+                    yield found
+            else:
+                pending += reversed(_list(source, uri, selection, partition_key))
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # gone since its folder was listed
+        except OSError as exc:
+            yield _refused(uri, exc)
+        except SourceError as exc:
+            yield exc
+    if _identity(source) != identity:
+        raise SourceError(str(source.root), "was replaced while it was walked; run again")
+
+
+def read(source: Source, found: Found) -> tuple[Found, bytes] | None:
+    """The file as it is now and its bytes; None if it is gone.
+
+    Raises:
+        SourceError: not readable, too large, no longer a regular file below the root.
+    """
+    try:
+        with open(_open(source, found), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise SourceError(found.uri, "is no regular file any more")
+            raw = file.read(source.max_bytes + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as exc:
+        raise _refused(found.uri, exc) from exc
+    _check_size(source, found.uri, max(len(raw), status.st_size))
+    return Found(found.uri, found.path, len(raw), _modified(status)), raw
+
+
+def is_empty(source: Source) -> bool:
+    """Whether the root holds nothing at all, as the mount point of a share that is not mounted."""
+    with os.scandir(source.root) as entries:
+        return next(entries, None) is None
+
+
+def _identity(source: Source) -> tuple[int, int]:
+    try:
+        os.scandir(source.root).close()
+        status = os.stat(source.root)
+    except OSError as exc:
+        raise SourceError(
+            str(source.root),
+            f"the root of source {source.name!r} cannot be read ({exc.strerror}); mount it, "
+            "or correct `root` in sources.yaml",
+        ) from exc
+    return status.st_dev, status.st_ino
+
+
+def _list(
+    source: Source, folder: str, selection: globs.Selection, partition_key: str | None
+) -> list[str]:
+    """The uris in a folder that are to be looked at, sorted."""
+    _check_name(folder)
+    uris = []
+    with os.scandir(source.root / folder) as entries:
+        for entry in entries:
+            uri = folder + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if selection.enters(uri):
+                    uris.append(f"{uri}/")
+            elif (
+                selection.takes(uri)
+                and (entry.is_symlink() or entry.is_file())
+                and partition_key in {None, source.partition_key(_printable(uri))}
+            ):
+                uris.append(uri)
+    return sorted(uris)
+
+
+def _look(source: Source, uri: str) -> Found | None:
+    """The file of a uri; None for a link to nothing or to a folder, and for no file at all."""
+    _check_name(uri)
+    path = source.root / uri
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        if not _target(path).is_relative_to(source.root):
+            raise SourceError(
+                uri, "links to a place outside the root; exclude it or put a copy in its place"
+            )
+        status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    _check_size(source, uri, status.st_size)
+    return Found(uri, path, status.st_size, _modified(status))
+
+
+def _open(source: Source, found: Found) -> int:
+    """Open a file step by step from the root, so that no folder can become a link meanwhile."""
+    target = _target(found.path)
+    if not target.is_relative_to(source.root):
+        raise SourceError(found.uri, "leads outside the root; exclude it")
+    *folders, name = target.relative_to(source.root).parts
+    at = os.open(source.root, _OPEN_FOLDER)
+    try:
+        for folder in folders:
+            above, at = at, os.open(folder, _OPEN_FOLDER, dir_fd=at)
+            os.close(above)
+        return os.open(name, _OPEN_FILE, dir_fd=at)
+    finally:
+        os.close(at)
+
+
+def _target(path: Path) -> Path:
+    """Where all links lead; unlike Path.resolve it does not raise for a loop of links."""
+    return Path(os.path.realpath(path))
+
+
+def _check_size(source: Source, uri: str, size: int) -> None:
+    if size > source.max_bytes:
+        raise SourceError(
+            uri,
+            f"has {size} bytes, more than the {source.max_bytes} of `max_bytes`; "
+            "raise that in sources.yaml or exclude the file",
+        )
+
+
+def _check_name(uri: str) -> None:
+    if _printable(uri) != uri:
+        raise SourceError(_printable(uri), "the name is not UTF-8; rename it")
+
+
+def _printable(uri: str) -> str:
+    return os.fsencode(uri).decode(errors="backslashreplace")
+
+
+def _refused(uri: str, exc: OSError) -> SourceError:
+    return SourceError(uri, f"cannot be read ({exc.strerror}); permit it or exclude it")
+
+
+def _modified(status: os.stat_result) -> datetime:
+    microseconds = min(max(status.st_mtime_ns // 1000, _YEAR_1), _YEAR_9999)
+    return _EPOCH + timedelta(microseconds=microseconds)

@@ -1,0 +1,197 @@
+"""A partition's files and what the store knows of them in, the difference out."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from itertools import islice
+from uuid import UUID
+
+from ingestion_assets import documents
+from ingestion_assets.changes import Changes
+from ingestion_assets.documents.document import Document, Known
+from ingestion_assets.errors import SourceError, UnsupportedMediaError
+from ingestion_assets.sources import files
+from ingestion_assets.sources.files import Found
+from ingestion_assets.sources.source import Source
+
+_BATCH = 100  # documents
+_BATCH_TEXT = 8_000_000  # characters
+_GONE_BATCH = 1000  # ids
+
+# A file changed so shortly before it was read may have changed once more within its time stamp.
+_RACY = timedelta(seconds=2)
+
+
+def document_id(source: str, uri: str) -> UUID:
+    """The id of a document; those of one source are neighbours in the index."""
+    own = blake2b(f"{source}\0{uri}".encode(), digest_size=12).digest()
+    return UUID(bytes=blake2b(source.encode(), digest_size=4).digest() + own)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of a partition's files.
+
+    Attributes:
+        seen: files found: the sum of new, changed, touched, unchanged, failed and skipped, but for
+            failed folders and for files that vanished again.
+        touched: same content, another time stamp.
+        skipped: content that is not text, and never was.
+        bytes_read: of files whose time stamp or size did not tell that they are unchanged.
+    """
+
+    seen: int = 0
+    new: int = 0
+    changed: int = 0
+    touched: int = 0
+    unchanged: int = 0
+    gone: int = 0
+    failed: int = 0
+    skipped: int = 0
+    bytes_read: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file, or a folder (with a slash at the end), that could not be read, and why."""
+
+    uri: str
+    error_class: str
+    message: str
+
+
+class Reconciliation:
+    """The difference between a partition's files and its stored documents, found as it is iterated.
+
+    New and changed documents come as rows; so do those that only have a new time stamp, so that
+    the store takes it over. A stored document whose file or folder cannot be read stays stored.
+
+    Iterating raises SourceError if the root is missing, unreadable or replaced meanwhile, or if it
+    is empty while documents of it are stored: then a share is not mounted, most likely, and nothing
+    may be deleted.
+
+    Attributes:
+        counts: complete once iterated to the end.
+        failures: what could not be read, as counted in `failed`.
+        skipped: what is not text, as counted in `skipped`.
+    """
+
+    def __init__(self, source: Source, partition_key: str, known: Mapping[str, Known]) -> None:
+        self.counts = Counts()
+        self.failures: list[Failure] = []
+        self.skipped: list[Failure] = []
+        self._source = source
+        self._partition_key = partition_key
+        self._known = known
+        self._kept: set[str] = set()  # uris of files that are there, and of folders that failed
+
+    def __iter__(self) -> Iterator[Changes[Document]]:
+        batch: list[Document] = []
+        size = 0
+        for document in self._documents():
+            if batch and (len(batch) == _BATCH or size + len(document.text) > _BATCH_TEXT):
+                yield Changes(rows=batch)
+                batch, size = [], 0
+            batch.append(document)
+            size += len(document.text)
+        if batch:
+            yield Changes(rows=batch)
+        gone = iter(self._gone())
+        while ids := list(islice(gone, _GONE_BATCH)):
+            self.counts.gone += len(ids)
+            yield Changes(gone=ids)
+
+    def _documents(self) -> Iterator[Document]:
+        for found in files.walk(self._source, self._partition_key):
+            self._kept.add(found.uri)
+            self.counts.seen += not found.uri.endswith("/")
+            try:
+                if isinstance(found, SourceError):
+                    raise found
+                document = self._examine(found)
+            except SourceError as exc:
+                self._fail(exc)
+            else:
+                if document:
+                    yield document
+
+    def _examine(self, found: Found) -> Document | None:
+        """The document to store, or None if the stored one is right or the file has vanished."""
+        known = self._known.get(found.uri)
+        if known and self._is_same(known, found):
+            self.counts.unchanged += 1
+            return None
+        now = datetime.now(UTC)
+        content = files.read(self._source, found)
+        if content is None:
+            self._kept.discard(found.uri)
+            return None
+        found, raw = content
+        self.counts.bytes_read += len(raw)
+        content_hash = self._source.content_hash(raw)
+        same = known is not None and known.content_hash == content_hash
+        if known and same and known.modified_at == found.modified_at:
+            self.counts.unchanged += 1
+            return None
+        document = self._document(found, raw, content_hash, now)
+        self._count(known is None, same)
+        return document
+
+    def _is_same(self, known: Known, found: Found) -> bool:
+        return (
+            (known.bytes, known.modified_at) == (found.bytes, found.modified_at)
+            and known.modified_at < known.ingested_at - _RACY
+            and self._source.made(known.content_hash)
+        )
+
+    def _count(self, new: bool, same: bool) -> None:
+        if new:
+            self.counts.new += 1
+        elif same:
+            self.counts.touched += 1
+        else:
+            self.counts.changed += 1
+
+    def _document(self, found: Found, raw: bytes, content_hash: bytes, now: datetime) -> Document:
+        extract = documents.extract(found.uri, raw)
+        return Document(
+            document_id=document_id(self._source.name, found.uri),
+            source=self._source.name,
+            partition_key=self._partition_key,
+            uri=found.uri,
+            media_type=extract.media_type,
+            title=extract.title,
+            text=extract.text,
+            content_hash=content_hash,
+            metadata={**self._source.metadata, **extract.metadata},
+            domain=self._source.domain,
+            category=self._source.category,
+            bytes=found.bytes,
+            modified_at=found.modified_at,
+            ingested_at=now,
+        )
+
+    def _fail(self, exc: SourceError) -> None:
+        failure = Failure(exc.uri, type(exc).__name__, str(exc))
+        if isinstance(exc, UnsupportedMediaError) and exc.uri not in self._known:
+            self.counts.skipped += 1
+            self.skipped.append(failure)
+        else:
+            self.counts.failed += 1
+            self.failures.append(failure)
+
+    def _gone(self) -> list[UUID]:
+        failed_folders = tuple(uri for uri in self._kept if not uri or uri.endswith("/"))
+        gone = [
+            known.document_id
+            for uri, known in self._known.items()
+            if uri not in self._kept and not uri.startswith(failed_folders)
+        ]
+        if gone and files.is_empty(self._source):
+            raise SourceError(
+                str(self._source.root),
+                f"the root of source {self._source.name!r} is empty, but {len(gone)} documents of "
+                "it are stored; mount it, or put any file there if they are really to be deleted",
+            )
+        return gone

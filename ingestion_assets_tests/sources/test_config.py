@@ -1,0 +1,151 @@
+from pathlib import Path
+
+import pytest
+
+from ingestion_assets.errors import ConfigError
+from ingestion_assets.sources import Source, load
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        path = tmp_path / "sources.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def problems(path: Path) -> list[tuple[int, str]]:
+    """Line and message of each problem."""
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    lines = str(caught.value).replace(f"{path}:", "").splitlines()
+    return [(int(line.split(":")[0]), line) for line in lines if line[0].isdigit()]
+
+
+def test_everything_is_read(write, tmp_path):
+    path = write(
+        "sources:\n"
+        "  - name: handbook\n    root: docs\n"
+        "  - name: api.v2\n    root: ../api\n    include: ['**/*.md']\n    exclude: [drafts]\n"
+        "    buckets: 16\n    domain: eng\n    category: api\n    prefix: 'search_document: '\n"
+        "    metadata: {since: 2024-01-31, tags: [a, 1]}\n    max_bytes: 1000\n"
+    )
+    assert load(path) == [
+        Source("handbook", tmp_path.resolve() / "docs"),
+        Source(
+            "api.v2",
+            tmp_path.resolve().parent / "api",
+            include=("**/*.md",),
+            exclude=("drafts",),
+            buckets=16,
+            domain="eng",
+            category="api",
+            prefix="search_document: ",
+            metadata={"since": "2024-01-31", "tags": ["a", 1]},
+            max_bytes=1000,
+        ),
+    ]
+
+
+def test_links_in_roots_are_resolved(write, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    (source,) = load(write("sources: [{name: a, root: link}]"))
+    assert source.root == (tmp_path / "real").resolve()
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "remedy"),
+    [
+        ("name: Hand", "'Hand'", "a-z 0-9"),
+        ("name: a..b", "'a..b'", "no double dot"),
+        ("name: 5", "5", "quotes"),
+        ("name: " + "x" * 64, "xxx", "1 to 63"),
+        ("buckets: 3", "3", "1, 2, 4"),
+        ("buckets: 2048", "2048", "1024"),
+        ("buckets: 0", "0", "1, 2, 4"),
+        ("buckets: yes", "True", "whole number"),
+        ("buckets: '4'", "'4'", "without quotes"),
+        ("include: '*.md'", "'*.md'", "brackets"),
+        ("include: []", "[]", "includes nothing"),
+        ("include: [/abs]", "'/abs'", "relative to the root"),
+        ("exclude: [a/../b]", "'a/../b'", "without .."),
+        ("root: 5", "5", "path"),
+        ("metadata: [a]", "['a']", "key: value"),
+        ("metadata: {a: .nan}", "nan", "as a string"),
+        ("max_bytes: 0", "0", "greater than"),
+        ("bucket: 4", "bucket", "did you mean 'buckets'?"),
+        ("colour: red", "colour", "known are name, root"),
+        ('prefix: "a\\0b"', "'a\\x00b'", "remove it"),
+        ('domain: "\\ud800"', "'\\ud800'", "remove it"),
+    ],
+)
+def test_each_problem_names_line_value_and_remedy(write, entry, value, remedy):
+    key = entry.split(":")[0]
+    rest = "".join(f"    {k}: x\n" for k in ("name", "root") if k != key)
+    ((line, message),) = problems(write(f"sources:\n  -\n{rest}    {entry}\n"))
+    assert line == 3 + rest.count("\n")
+    assert value in message
+    assert remedy in message
+
+
+def test_all_problems_come_at_once_in_order(write):
+    path = write(
+        "sources:\n  - name: a\n    buckets: 3\n  - name: B\n    root: x\n  - just text\nmore: 1\n"
+    )
+    assert [line for line, _ in problems(path)] == [2, 3, 4, 6, 7]
+
+
+def test_a_missing_root_is_asked_for(write):
+    ((line, message),) = problems(write("sources:\n  - name: a\n"))
+    assert line == 2
+    assert message.endswith("sources.0.root: is missing; add it")
+
+
+def test_a_name_is_used_once(write):
+    path = write("sources:\n  - {name: a, root: x}\n  - {name: a, root: y}\n")
+    assert problems(path) == [
+        (3, "3: source name 'a' is on line 2 already; keep one of them"),
+    ]
+
+
+def test_a_key_is_used_once(write):
+    path = write("sources:\n  - name: a\n    root: x\n    root: y\n")
+    assert problems(path) == [(4, "4: key 'root' is on line 3 already; keep one of them")]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "[]", "5", "sources:", "sources: []", "source: []"]
+)
+def test_a_file_without_sources_is_an_error(write, text):
+    assert problems(write(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("sources:\n\t- x", ":2:1:"),
+        ("a: [", ":1:5:"),
+        ("a: 1\n---\nb: 2", ":2:1:"),
+        ("a: !!python/object:os.system x", ":1:4:"),
+        ("? [a]\n: b", ":1:3:"),
+        (b"a: \xff", ":1:"),
+        ('a: "\x01"', ":1:"),
+    ],
+)
+def test_what_is_not_yaml_is_named_with_its_place(write, text, where):
+    path = write(text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}{where} not YAML")
+
+
+def test_an_alias_of_itself_ends(write):
+    assert problems(write("sources: &a [*a]"))
+
+
+def test_a_missing_file_says_what_to_set(tmp_path):
+    with pytest.raises(ConfigError, match="INGESTION_SOURCES"):
+        load(tmp_path / "sources.yaml")

@@ -1,0 +1,282 @@
+import os
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from ingestion_assets.changes import Changes
+from ingestion_assets.documents.document import Document, Known
+from ingestion_assets.errors import SourceError
+from ingestion_assets.sources import Reconciliation, Source, document_id
+
+LONG_AGO = 1_700_000_000  # seconds
+
+
+def put(root: Path, uri: str, content: bytes = b"words", modified: float = LONG_AGO) -> Path:
+    path = root / uri
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    os.utime(path, (modified, modified))
+    return path
+
+
+class Store:
+    """What a store remembers, by uri, when it applies changes.
+
+    `changes` are those of the last run.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[str, Known] = {}
+        self.changes: list[Changes[Document]] = []
+
+    def run(self, source: Source, key: str = "handbook/00") -> Reconciliation:
+        reconciliation = Reconciliation(source, key, dict(self.known))
+        self.changes = list(reconciliation)
+        for change in self.changes:
+            for row in change.rows:
+                self.known[row.uri] = Known(
+                    document_id=row.document_id,
+                    bytes=row.bytes,
+                    modified_at=row.modified_at,
+                    ingested_at=row.ingested_at,
+                    content_hash=row.content_hash,
+                )
+            self.known = {u: k for u, k in self.known.items() if k.document_id not in change.gone}
+        return reconciliation
+
+
+def counts(reconciliation: Reconciliation) -> dict[str, int]:
+    return {name: n for name, n in asdict(reconciliation.counts).items() if n}
+
+
+def changes_of(store: Store, source: Source) -> list[Changes[Document]]:
+    store.run(source)
+    return store.changes
+
+
+@pytest.fixture
+def store():
+    return Store()
+
+
+def test_new_documents_come_as_rows(root, source, store):
+    put(root, "guide/a.md", b"---\ntag: own\n---\n# Ropes\n")
+    source = replace(source, domain="d", category="c", metadata={"tag": "general", "x": 1})
+    run = store.run(source)
+    (row,) = store.changes[0].rows
+    assert (row.uri, row.title, row.media_type) == ("guide/a.md", "Ropes", "text/markdown")
+    assert (row.source, row.partition_key) == ("handbook", "handbook/00")
+    assert (row.domain, row.category) == ("d", "c")
+    assert row.metadata == {"tag": "own", "x": 1, "encoding": "utf-8"}
+    assert (row.bytes, row.modified_at) == (25, datetime.fromtimestamp(LONG_AGO, UTC))
+    assert row.document_id == document_id("handbook", "guide/a.md")
+    assert counts(run) == {"seen": 1, "new": 1, "bytes_read": 25}
+
+
+def test_unchanged_documents_are_not_read(root, source, store):
+    put(root, "a.md")
+    store.run(source)
+    run = store.run(source)
+    assert store.changes == []
+    assert counts(run) == {"seen": 1, "unchanged": 1}
+
+
+def test_nothing_is_done_before_iterating(source):
+    source.root.rmdir()
+    assert counts(Reconciliation(source, "handbook/00", {})) == {}
+
+
+def test_changed_content_is_a_row_with_the_same_id(root, source, store):
+    put(root, "a.md")
+    store.run(source)
+    before = store.changes[0].rows[0]
+    put(root, "a.md", b"other words", LONG_AGO + 1)
+    run = store.run(source)
+    (row,) = store.changes[0].rows
+    assert (row.document_id, row.text) == (before.document_id, "other words")
+    assert counts(run) == {"seen": 1, "changed": 1, "bytes_read": 11}
+
+
+def test_a_new_time_alone_is_a_row_with_the_same_hash(root, source, store):
+    put(root, "a.md")
+    store.run(source)
+    before = store.changes[0].rows[0]
+    put(root, "a.md", modified=LONG_AGO + 1)
+    run = store.run(source)
+    (row,) = store.changes[0].rows
+    assert row.content_hash == before.content_hash
+    assert row.modified_at == before.modified_at + timedelta(seconds=1)
+    assert counts(run) == {"seen": 1, "touched": 1, "bytes_read": 5}
+    assert counts(store.run(source)) == {"seen": 1, "unchanged": 1}
+
+
+def test_a_file_changed_within_its_time_stamp_is_noticed(root, source, store):
+    now = datetime.now(UTC).timestamp()
+    put(root, "a.md", b"words", now)
+    store.run(source)
+    assert counts(store.run(source)) == {"seen": 1, "unchanged": 1, "bytes_read": 5}
+    put(root, "a.md", b"WORDS", now)
+    assert counts(store.run(source)) == {"seen": 1, "changed": 1, "bytes_read": 5}
+
+
+def test_a_changed_setting_writes_all_rows_again(root, source, store):
+    put(root, "a.md")
+    store.run(source)
+    changed = replace(source, category="new")
+    run = store.run(changed)
+    assert store.changes[0].rows[0].category == "new"
+    assert counts(run) == {"seen": 1, "changed": 1, "bytes_read": 5}
+    assert counts(store.run(changed)) == {"seen": 1, "unchanged": 1}
+
+
+def test_removed_files_are_gone(root, source, store):
+    put(root, "a.md")
+    path = put(root, "b.md")
+    store.run(source)
+    path.unlink()
+    run = store.run(source)
+    assert [change.gone for change in store.changes] == [[document_id("handbook", "b.md")]]
+    assert counts(run) == {"seen": 1, "unchanged": 1, "gone": 1}
+
+
+def test_excluded_files_are_gone(root, source, store):
+    put(root, "a.md")
+    put(root, "b.md")
+    store.run(source)
+    assert store.run(replace(source, exclude=("b.md",))).counts.gone == 1
+
+
+def test_a_file_replaced_by_a_folder_is_gone(root, source, store):
+    put(root, "keep.md")
+    path = put(root, "a.md")
+    store.run(source)
+    path.unlink()
+    path.mkdir()
+    assert store.run(source).counts.gone == 1
+
+
+def test_a_file_that_vanishes_before_it_is_read_is_gone(root, source, store, monkeypatch):
+    path = put(root, "a.md")
+    put(root, "b.md")
+    store.run(source)
+    put(root, "a.md", b"changed")
+    real = os.open
+
+    def vanish_then_open(*args, **options):
+        path.unlink(missing_ok=True)
+        return real(*args, **options)
+
+    monkeypatch.setattr(os, "open", vanish_then_open)
+    run = store.run(source)
+    assert store.changes[0].gone == [document_id("handbook", "a.md")]
+    assert counts(run) == {"seen": 2, "unchanged": 1, "gone": 1}
+
+
+def test_a_stored_document_that_cannot_be_read_stays(open_root, source, store, as_nobody):
+    source = replace(source, root=open_root)
+    path = put(open_root, "a.md")
+    put(open_root, "sub/b.md")
+    store.run(source)
+    put(open_root, "a.md", b"changed", LONG_AGO + 1)
+    path.chmod(0)
+    (open_root / "sub").chmod(0)
+    with as_nobody():
+        run = store.run(source)
+    assert store.changes == []
+    assert [(f.uri, f.error_class) for f in run.failures] == [
+        ("a.md", "SourceError"),
+        ("sub/", "SourceError"),
+    ]
+    assert "Permission denied" in run.failures[0].message
+    assert counts(run) == {"seen": 1, "failed": 2}
+
+
+def test_a_stored_document_that_turns_binary_stays_and_is_named(root, source, store):
+    put(root, "a.md")
+    store.run(source)
+    put(root, "a.md", b"\x89PNG\r\n\x1a\n" + bytes(50), LONG_AGO + 1)
+    run = store.run(source)
+    assert store.changes == []
+    assert [f.error_class for f in run.failures] == ["UnsupportedMediaError"]
+
+
+def test_binary_files_are_skipped_and_named(root, source, store):
+    put(root, "a.md")
+    put(root, "b.png", b"\x89PNG\r\n\x1a\n" + bytes(50))
+    run = store.run(source)
+    assert [(f.uri, f.error_class) for f in run.skipped] == [("b.png", "UnsupportedMediaError")]
+    assert run.failures == []
+    assert counts(run) == {"seen": 2, "new": 1, "skipped": 1, "bytes_read": 63}
+
+
+def test_a_bad_document_does_not_stop_its_neighbours(root, source, store):
+    put(root, "a.md")
+    put(root, "b.md", bytes(range(128, 256)) * 20)
+    put(root, "c.md", b"x" * 100)
+    put(root, "d.md")
+    run = store.run(replace(source, max_bytes=2560 + 40))
+    run = store.run(replace(source, max_bytes=99))
+    assert sorted(store.known) == ["a.md", "c.md", "d.md"]
+    assert [f.uri for f in run.failures] == ["b.md", "c.md"]
+
+
+def test_batches_are_bounded_by_documents(root, source, store):
+    for n in range(250):
+        put(root, f"{n}.md")
+    assert [len(change.rows) for change in changes_of(store, source)] == [100, 100, 50]
+
+
+def test_batches_are_bounded_by_text(root, source, store):
+    for n in range(5):
+        put(root, f"{n}.txt", b"word " * 700_000)
+    assert [len(change.rows) for change in changes_of(store, source)] == [2, 2, 1]
+
+
+def test_batches_come_while_the_walk_goes_on(root, source):
+    for n in range(300):
+        put(root, f"{n:03}.md")
+    reconciliation = Reconciliation(source, "handbook/00", {})
+    next(iter(reconciliation))
+    assert reconciliation.counts.seen == 101
+
+
+def test_partitions_mind_their_own_files(root, source):
+    source = replace(source, buckets=2)
+    for n in range(20):
+        put(root, f"{n}.md")
+    stores = {key: Store() for key in source.partition_keys()}
+    runs = [store.run(source, key) for key, store in stores.items()]
+    assert sum(run.counts.new for run in runs) == 20
+    assert all(store.run(source, key).counts.unchanged for key, store in stores.items())
+
+
+def test_a_missing_root_deletes_nothing(root, source, store):
+    put(root, "a.md")
+    store.run(source)
+    root.rename(root.parent / "elsewhere")
+    with pytest.raises(SourceError, match="cannot be read"):
+        store.run(source)
+
+
+def test_an_empty_mount_point_deletes_nothing(root, source, store):
+    path = put(root, "a.md")
+    store.run(source)
+    path.unlink()
+    with pytest.raises(SourceError, match=r"is empty, but 1 documents"):
+        store.run(source)
+    put(root, ".keep")
+    assert store.run(source).counts.gone == 1
+
+
+def test_an_empty_source_is_no_error(source, store):
+    assert changes_of(store, source) == []
+
+
+def test_ids_are_stable_and_neighbours_within_a_source():
+    first, second = document_id("handbook", "a.md"), document_id("handbook", "b.md")
+    assert first == UUID("8ba28bcb-c4b1-fe59-c9fd-35bf50b9f872")
+    assert first.bytes[:4] == second.bytes[:4]
+    assert len({first, second, document_id("other", "a.md")}) == 3

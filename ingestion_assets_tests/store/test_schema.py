@@ -1,0 +1,100 @@
+"""Databases are brought to this code's version once, by one process, or left alone."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from ingestion_assets.errors import SchemaVersionError, StoreError
+from ingestion_assets.store.connection import connect
+from ingestion_assets.store.schema import migrate
+
+MIGRATE = (
+    "import sys; from ingestion_assets.store.schema import migrate; print(migrate(sys.argv[1]))"
+)
+
+
+@pytest.fixture
+def empty(postgres: str) -> Iterator[str]:
+    """Connection string of a database in which nothing was migrated."""
+    name = f"empty_{uuid4().hex}"
+    with psycopg.connect(postgres, autocommit=True) as server:
+        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield make_conninfo(postgres, dbname=name)
+        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+        server.execute(drop.format(sql.Identifier(name)))
+
+
+def test_a_migrated_database_is_left_as_it_is(empty):
+    first = migrate(empty)
+    assert first[0] == "001_initial.sql"
+    assert migrate(empty) == []
+    with connect(empty) as connection:
+        rows = connection.execute("SELECT name FROM ingestion.schema_versions ORDER BY version")
+        assert [name for (name,) in rows] == first
+
+
+def test_four_processes_that_start_at_once_migrate_once(empty):
+    command = [sys.executable, "-c", MIGRATE, empty]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    answers = [(*process.communicate(timeout=60), process.returncode) for process in processes]
+    assert [(error, code) for _, error, code in answers] == [("", 0)] * 4
+    assert [answer for answer, _, _ in answers].count("[]\n") == 3
+
+
+def test_processes_wait_for_one_another(empty):
+    with connect(empty) as holder, holder.transaction():
+        holder.execute("SELECT pg_advisory_xact_lock(hashtextextended('ingestion:migrate', 0))")
+        impatient = make_conninfo(empty, options="-c lock_timeout=200ms")
+        with pytest.raises(StoreError, match="lock timeout") as caught:
+            migrate(impatient)
+    assert caught.value.retryable
+
+
+def test_a_newer_database_is_refused(database):
+    with connect(database) as connection:
+        connection.execute("INSERT INTO ingestion.schema_versions VALUES (999, '999_later.sql')")
+    with pytest.raises(SchemaVersionError, match="version 999.*update ingestion-assets"):
+        migrate(database)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty):
+    _hide_pgvector(empty)
+    with pytest.raises(StoreError):
+        migrate(empty)
+    with connect(empty) as connection:
+        assert connection.execute("SELECT to_regnamespace('ingestion')").fetchone() == (None,)
+
+
+def test_a_server_without_pgvector_is_told_to_install_it(empty):
+    _hide_pgvector(empty)
+    with pytest.raises(StoreError, match="install pgvector 0.8 or newer"):
+        migrate(empty)
+
+
+def test_a_user_without_rights_is_told_what_to_grant(empty):
+    role = f"guest_{uuid4().hex}"
+    with connect(empty) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+        try:
+            with pytest.raises(StoreError, match="GRANT CREATE ON DATABASE"):
+                migrate(make_conninfo(empty, user=role))
+        finally:
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+def _hide_pgvector(database: str) -> None:
+    """Let the database look for extensions where there are none."""
+    with connect(database) as connection:
+        name = sql.Identifier(connection.info.dbname)
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} SET extension_control_path = '/nonexistent'").format(name)
+        )
