@@ -12,6 +12,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from ingestion_assets.defs.launch import Outcome
 
+_COLUMNS = (
+    "docs", "new", "changed", "deleted", "chunks", "embedded", "reused", "failed", "time", "rate"
+)  # fmt: skip
 _FAILURES = 10  # shown of a source; the rest is counted
 
 
@@ -79,13 +82,12 @@ def _add(summary: Summary, figures: Any) -> None:
 
 
 def _table(summaries: Sequence[Summary]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("source")
-    for name in ("documents", "new", "changed", "deleted", "chunks", "embedded", "reused",
-                 "failed", "seconds", "chunks/s"):  # fmt: skip
-        table.add_column(name, justify="right")
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("source", overflow="fold")
+    for name in _COLUMNS:
+        table.add_column(name, justify="right", no_wrap=True)
     for s in summaries:
-        counts = (s.documents, s.new, s.changed, s.deleted, s.chunks, s.embedded, s.reused,
-                  len(s.failures))  # fmt: skip
-        table.add_row(s.source, *map(str, counts), f"{s.seconds:.1f}", f"{s.rate:.0f}")
+        counts = (s.documents, s.new, s.changed, s.deleted, s.chunks, s.embedded, s.reused)
+        cells = [f"{count:,}" for count in (*counts, len(s.failures))]
+        table.add_row(s.source, *cells, f"{s.seconds:.1f} s", f"{s.rate:.0f}/s")
     return table

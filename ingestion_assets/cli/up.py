@@ -34,12 +34,12 @@ def up(host: str, port: int) -> None:
         # Dagster takes over a second to import; only this command and `run` need it.
         from ingestion_assets.defs import launch  # noqa: PLC0415
 
-        os.environ.setdefault("DAGSTER_HOME", str(launch.prepare_home(Path.cwd())))
+        home = launch.prepare_home(Path.cwd())
+        os.environ.setdefault("DAGSTER_HOME", str(home))
         keys = [key for source in sources for key in source.partition_keys()]
         launch.prepare_instance(keys)
-        log = settings.state / "dagster.log"
-        with _dagster(host, port, log) as url:
-            click.echo(f"Dagster is at {url} (log: {log}); Ctrl-C stops everything.", err=True)
+        with _dagster(host, port, log := home / "dagster.log") as url:
+            click.echo(f"Dagster is at {url} (log: {log.relative_to(Path.cwd())}); Ctrl-C stops everything.", err=True)
             _wait()
             click.echo("Stopping …", err=True)
             launch.cancel_runs()

@@ -53,7 +53,8 @@ class Ollama:
         host: as in OLLAMA_HOST.
         api_key: sent as a bearer token; never in a message, a log or a repr.
         connections: open at once at most.
-        keepalive: of these, kept when idle.
+        keepalive: of these, kept when idle. With more requests in flight than that, connections
+            are closed and opened all the time: give it as many as there are workers.
         timeout: seconds without a byte before a request is given up.
         transport: stands in for the network.
     """

@@ -80,6 +80,7 @@ def join(service: Service, *, timeout: float = START_TIMEOUT) -> Iterator[Joined
 def _make_folder(service: Service) -> None:
     try:
         service.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (service.folder / "users.lock").touch(mode=0o600)
     except OSError as exc:
         raise LocalServiceError(
             f"{service.name} cannot use the folder {str(service.folder)!r} ({exc.strerror}); "

@@ -133,3 +133,8 @@ def test_text_that_begins_like_a_weak_signature_is_text():
 def test_text_in_no_encoding_is_an_error():
     with pytest.raises(ExtractionError, match="save it as UTF-8"):
         decode("a.txt", bytes(range(128, 256)) * 20)
+
+
+def test_lone_surrogates_of_a_declared_codec_never_come_out():
+    raw = b"<meta charset=unicode_escape><p>\\ud800 d\xe9j\xe0 vu, tr\xe8s bien"
+    assert decode("a.html", raw).text.encode()

@@ -104,3 +104,7 @@ def test_a_large_page_keeps_every_word_in_order():
 
 def test_a_very_long_text_is_kept():
     assert len(text_of("<p>" + "x" * 11_000_000)) == 11_000_000
+
+
+def test_depth_does_not_blow_up_the_text():
+    assert len(text_of("<blockquote>word" * 2000)) < 100_000

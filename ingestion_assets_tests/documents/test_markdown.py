@@ -88,3 +88,7 @@ def test_reference_definitions_are_not_lost():
 )
 def test_hostile_text_is_covered(text):
     checked(MARKDOWN, text)
+
+
+def test_carriage_returns_do_not_shift_lines():
+    assert pieces(MARKDOWN, "one\rtwo\n\n# Head\n")[1] == ("heading", "# Head")

@@ -89,3 +89,8 @@ def test_comments_and_targets_are_not_lost():
 )
 def test_hostile_text_is_covered(text):
     checked(RST, text)
+
+
+def test_a_simple_table_ends_at_its_last_border():
+    table = "==  ==\nA   B\n==  ==\n1   2\n==  =="
+    assert pieces(RST, f"{table}\nwords\n") == [("table", table), ("paragraph", "words")]

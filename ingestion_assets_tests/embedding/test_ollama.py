@@ -1,3 +1,4 @@
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -77,14 +78,16 @@ async def test_preflight_notices_reordered_vectors(faulty_ollama: Double) -> Non
             await ollama.preflight("all-minilm")
 
 
-async def test_preflight_notices_one_vector_for_all_texts() -> None:
-    def constant(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json=SERVED.get(request.url.path) or same(request))
+@pytest.mark.parametrize(
+    "listed", [[[1.0, 0.0]] * 3, [[0.0, 1.0]] * 3, [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]]
+)
+async def test_preflight_compares_a_text_alone_and_in_a_list(listed: list[list[float]]) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        n = len(orjson.loads(request.content or b"{}").get("input", ()))
+        rows = {0: [], 1: [[1.0, 0.0]], 3: listed}[n]
+        return httpx.Response(200, json=SERVED.get(request.url.path) or {"embeddings": rows})
 
-    def same(request: httpx.Request) -> dict[str, object]:
-        return {"embeddings": [[1.0, 0.0] for _ in orjson.loads(request.content)["input"]]}
-
-    async with answering(constant) as ollama:
+    async with answering(answer) as ollama:
         with pytest.raises(OllamaAnswerError, match="mixes vectors up"):
             await ollama.preflight("m")
 
@@ -170,12 +173,14 @@ async def test_a_cut_answer_is_a_typed_error(faulty_ollama: Double, variant: str
     assert ollama.stats.retries == 0
 
 
-async def test_a_stale_connection_is_retried_at_once(faulty_ollama: Double) -> None:
+async def test_a_stale_connection_is_retried_at_once_on_a_new_one(faulty_ollama: Double) -> None:
     async with Ollama(faulty_ollama.url) as ollama:
-        await ollama.version()
+        await asyncio.gather(*(ollama.embed("all-minilm", ["x"]) for _ in range(3)))
+        kept = faulty_ollama.stats()["connections"]
         faulty_ollama.break_by({"fault": "F2", "times": 1})
         await ollama.embed("all-minilm", ["x"])
     assert ollama.stats.retries == 1
+    assert faulty_ollama.stats()["connections"] == kept + 1
 
 
 async def test_a_connection_lost_on_a_new_one_is_an_error(faulty_ollama: Double) -> None:

@@ -32,6 +32,16 @@ def state(tmp_path):
     return tmp_path / "state"
 
 
+@pytest.fixture
+def stranger():
+    """Process id of a program that runs as the server's user and is no Postgres."""
+    line = launch.command(["/bin/sleep", "600"], parent_death=signal.SIGKILL)
+    process = subprocess.Popen(line)
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
 def test_a_test_database_holds_vectors(database):
     with psycopg.connect(database) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
@@ -47,13 +57,13 @@ def test_data_survives_a_stop(state):
     assert not (state / "postgres" / "data" / "postmaster.pid").exists()
 
 
-def test_data_survives_kill_and_a_stale_pid_file(state):
+def test_data_survives_kill_and_a_stale_pid_file(state, stranger):
     pid_file = state / "postgres" / "data" / "postmaster.pid"
     with embedded_postgres(state) as server:
         ask(server.address, WRITE)
         lines = pid_file.read_text().splitlines()
         os.kill(int(lines[0]), signal.SIGKILL)
-    pid_file.write_text("\n".join([str(os.getppid()), *lines[1:]]))  # the number has been reused
+    pid_file.write_text("\n".join([str(stranger), *lines[1:]]))  # the number has been reused
     with embedded_postgres(state) as server:
         assert server.started
         assert ask(server.address, "SELECT n FROM t") == 1

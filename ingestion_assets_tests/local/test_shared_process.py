@@ -163,7 +163,7 @@ def test_the_server_is_not_in_the_terminals_process_group(tmp_path):
 
 def test_a_forked_child_does_not_keep_the_server(tmp_path):
     code = textwrap.dedent("""
-        import os, sys, time
+        import os, signal, sys, time
         from pathlib import Path
         from ingestion_assets.local.shared_process import join
         from ingestion_assets_tests.local.test_shared_process import Sleeper
@@ -173,13 +173,15 @@ def test_a_forked_child_does_not_keep_the_server(tmp_path):
                 os.close(1)
                 time.sleep(60)
                 os._exit(0)
-        print(joined.address, child)
+            print(joined.address, child, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
     """)
     line = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
-    output = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True, timeout=30)
+    output = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=False, timeout=30)
     pid, child = map(int, output.stdout.split())
+    gone = wait_until_dead(pid)
     os.kill(child, signal.SIGKILL)
-    assert not alive(pid)
+    assert gone
 
 
 def test_a_server_that_fails_shows_its_last_words(tmp_path):
@@ -200,6 +202,20 @@ def test_a_server_that_never_answers_is_given_up_and_stopped(tmp_path):
         pass
     with FileLock(tmp_path / "server.lock") as server:
         assert server.try_exclusive()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what others may not touch")
+def test_a_folder_of_somebody_else_is_named(tmp_path):
+    tmp_path.chmod(0o711)
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from ingestion_assets_tests.local.test_shared_process import Sleeper, join\n"
+        "os.setuid(65534)\n"
+        "with join(Sleeper(Path(sys.argv[1]))): pass"
+    )
+    line = [sys.executable, "-c", code, str(tmp_path)]
+    result = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert "INGESTION_STATE" in result.stderr
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

@@ -1,13 +1,19 @@
 """Search is exact: the same chunks, in the same order, as comparing with every vector."""
 
+from typing import Any
+from uuid import UUID
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from psycopg import sql
 
+from ingestion_assets.chunks.chunk import Chunk
 from ingestion_assets.errors import StoreError
 from ingestion_assets.retrieval.search import nearest
 from ingestion_assets.store import chunks
-from ingestion_assets.store.connection import connect
+from ingestion_assets.store.connection import Connection, connect
+from ingestion_assets.store.generations import Generation
 from ingestion_assets_tests.store import rows
 
 
@@ -17,10 +23,12 @@ def connection(database):
         yield connection
 
 
-def _fill(connection, dimensions, n):
+def _fill(
+    connection: Connection, dimensions: int, n: int
+) -> tuple[Generation, list[Chunk], NDArray[np.float32]]:
     """Chunks of two sources with their vectors; a generation, the chunks, their matrix."""
     generation = rows.generation(connection, dimensions)
-    pieces = []
+    pieces: list[Chunk] = []
     for number, key in enumerate(["notes/00", "notes/01", "papers/00"]):
         texts = [f"{number}: text {i}" for i in range(n)]
         pieces += rows.store(connection, f"{number}.md", texts, key=key)[1]
@@ -28,7 +36,9 @@ def _fill(connection, dimensions, n):
     return generation, pieces, rows.vectors(pieces, dimensions).matrix
 
 
-def _by_hand(pieces, matrix, question, k):
+def _by_hand(
+    pieces: list[Chunk], matrix: NDArray[Any], question: NDArray[Any], k: int
+) -> tuple[list[UUID], list[float]]:
     """Ids and scores of the k nearest, in double precision."""
     wide = matrix.astype(np.float64)
     scores = wide @ question / np.linalg.norm(wide, axis=1) / np.linalg.norm(question)

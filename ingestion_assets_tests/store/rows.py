@@ -7,6 +7,7 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
+from psycopg import sql
 
 from ingestion_assets.changes import Changes, Text, Vectors
 from ingestion_assets.chunks.chunk import Chunk, chunk_id, content_hash
@@ -119,8 +120,6 @@ def missing(connection: Connection, target: Generation, key: str = KEY) -> list[
 
 def stored_vectors(connection: Connection, target: Generation) -> dict[UUID, tuple[bytes, bytes]]:
     """Content hash and vector, as it is sent, of every row of a generation."""
-    from psycopg import sql
-
     rows = connection.execute(
         sql.SQL("SELECT chunk_id, content_hash, {}(embedding) FROM {}").format(
             sql.Identifier(f"{target.storage}_send"), target.table

@@ -1,27 +1,30 @@
 """Chunks follow their documents: new, moved, gone, and back again."""
 
 from dataclasses import replace
+from typing import Any
+from uuid import UUID
 
 import pytest
 
+from ingestion_assets.chunks.chunk import Chunk
 from ingestion_assets.chunks.reconcile import Chunked, StoredChunk, StoredDocument
 from ingestion_assets.errors import StoreError
 from ingestion_assets.store import chunks, embeddings
-from ingestion_assets.store.connection import connect
+from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets_tests.store import rows
 
 
-def _as_stored(chunk):
+def _as_stored(chunk: Chunk) -> StoredChunk:
     return StoredChunk(
         chunk.chunk_id, chunk.ordinal, chunk.heading, chunk.content_hash, chunk.start, chunk.end
     )
 
 
-def _due(connection, chunker=rows.CHUNKER):
+def _due(connection: Connection, chunker: str = rows.CHUNKER) -> list[UUID]:
     return [d.document_id for d in chunks.unchunked(connection, rows.KEY, chunker, None)]
 
 
-def _column(connection, column):
+def _column(connection: Connection, column: str) -> list[Any]:
     found = connection.execute(f"SELECT {column} FROM ingestion.chunks ORDER BY ordinal")
     return [value for (value,) in found]
 

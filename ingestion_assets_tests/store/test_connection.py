@@ -102,8 +102,7 @@ def test_errors_of_the_server_leave_a_connection_as_ours(database):
 
 def test_a_connection_that_the_server_ends_is_a_passing_error(database, connection):
     with pytest.raises(StoreUnavailableError), connect(database) as victim:
-        connection.execute("SELECT pg_terminate_backend(%s)", (victim.info.backend_pid,))
-        victim.execute("SELECT 1")
+        _end_and_use(connection, victim)
 
 
 @pytest.mark.parametrize(
@@ -185,8 +184,7 @@ def test_a_writer_that_loses_its_connection_tells_that_error(database, connectio
         connect(database) as victim,
         partition_lock(victim, "notes/00"),
     ):
-        connection.execute("SELECT pg_terminate_backend(%s)", (victim.info.backend_pid,))
-        victim.execute("SELECT 1")
+        _end_and_use(connection, victim)
     with partition_lock(connection, "notes/00"):
         pass
 
@@ -212,6 +210,11 @@ def test_a_durable_transaction_flushes_the_commits_before_it(connection):
         pass
     row = connection.execute("SELECT pg_current_wal_flush_lsn() >= %s", written).fetchone()
     assert row == (True,)
+
+
+def _end_and_use(connection: Connection, victim: Connection) -> None:
+    connection.execute("SELECT pg_terminate_backend(%s)", (victim.info.backend_pid,))
+    victim.execute("SELECT 1")
 
 
 def _tells(error: IngestionError, *secrets: str) -> bool:

@@ -1,32 +1,35 @@
 """Hand-packed rows are what pgvector itself sends and receives."""
 
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from psycopg import sql
 
 from ingestion_assets.changes import Vectors
 from ingestion_assets.errors import DimensionError
+from ingestion_assets.store.connection import Connection
 from ingestion_assets.store.copy import copy_vectors, packed
 from ingestion_assets_tests.store import rows
 
 NUMBERS = [0.0, -0.0, 1.0, -1.5, 1 / 3, 6e-5, -3e-8, 65504.0]
 
 
-def _vectors(n, dimensions):
+def _vectors(n: int, dimensions: int) -> Vectors:
     rng = np.random.default_rng(1)
     matrix = rng.standard_normal((n, dimensions)).astype(np.float32)
     return Vectors([uuid4() for _ in range(n)], [rng.bytes(16) for _ in range(n)], matrix)
 
 
-def _sent(connection, kind, matrix):
+def _sent(connection: Connection, kind: str, matrix: NDArray[np.float32]) -> list[bytes]:
     """What pgvector sends for each row of a matrix, given to it as text."""
     query = sql.SQL("SELECT {send}(%s::{kind})").format(
         send=sql.Identifier(f"{kind}_send"), kind=sql.Identifier(kind)
     )
     texts = [f"[{','.join(repr(float(number)) for number in row)}]" for row in matrix]
-    return [connection.execute(query, (t,), binary=True).fetchone()[0] for t in texts]
+    return [sent for t in texts for (sent,) in connection.execute(query, (t,), binary=True)]
 
 
 @pytest.mark.parametrize(("kind", "half"), [("vector", False), ("halfvec", True)])
@@ -46,13 +49,13 @@ def test_any_memory_layout_is_packed_alike(layout):
     vectors = _vectors(7, 6)
     wide = np.zeros((14, 12), np.float32)
     wide[::2, ::2] = vectors.matrix
-    matrix = {
+    layouts: dict[str, NDArray[Any]] = {
         "C": np.ascontiguousarray(vectors.matrix),
         "F": np.asfortranarray(vectors.matrix),
         "strided": wide[::2, ::2],
         "float64": vectors.matrix.astype(np.float64),
-    }[layout]
-    other = Vectors(vectors.ids, vectors.hashes, matrix)
+    }
+    other = Vectors(vectors.ids, vectors.hashes, layouts[layout])
     assert bytes(packed(other, half=False)) == bytes(packed(vectors, half=False))
 
 

@@ -1,6 +1,7 @@
 """Documents are inserted, replaced in place, and deleted with everything that hangs on them."""
 
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
@@ -8,11 +9,11 @@ from ingestion_assets.changes import Changes
 from ingestion_assets.documents.document import Known
 from ingestion_assets.errors import StoreError
 from ingestion_assets.store import chunks, documents, embeddings, sources
-from ingestion_assets.store.connection import connect
+from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets_tests.store import rows
 
 
-def _ids(connection, table):
+def _ids(connection: Connection, table: str) -> set[UUID]:
     return {i for (i,) in connection.execute(f"SELECT document_id FROM ingestion.{table}")}
 
 
@@ -22,7 +23,11 @@ def test_what_is_written_is_known(connection):
     documents.write(connection, Changes([one, other]))
     assert documents.known(connection, rows.KEY) == {
         "a.md": Known(
-            one.document_id, one.bytes, one.modified_at, one.ingested_at, one.content_hash
+            document_id=one.document_id,
+            bytes=one.bytes,
+            modified_at=one.modified_at,
+            ingested_at=one.ingested_at,
+            content_hash=one.content_hash,
         )
     }
     assert documents.finish(connection, rows.KEY) == 1

@@ -11,10 +11,13 @@ import pytest
 from psycopg import sql
 
 from ingestion_assets.changes import Changes, Vectors
+from ingestion_assets.chunks.chunk import Chunk
+from ingestion_assets.documents.document import Document
 from ingestion_assets.errors import DimensionError, StoreError
 from ingestion_assets.store import chunks, documents, embeddings
-from ingestion_assets.store.connection import connect
+from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.embeddings import Coverage
+from ingestion_assets.store.generations import Generation
 from ingestion_assets_tests.store import rows
 
 WRITE_SLOWLY = """
@@ -33,11 +36,13 @@ with connect(sys.argv[1]) as connection, partition_lock(connection, rows.KEY):
 """
 
 
-def _texts(n):
+def _texts(n: int) -> list[str]:
     return [f"text {i}" for i in range(n)]
 
 
-def _edit(connection, document, old, texts):
+def _edit(
+    connection: Connection, document: Document, old: list[Chunk], texts: list[str]
+) -> list[Chunk]:
     """Replace the chunks of a document by those of other texts; the new chunks."""
     pieces = rows.split(document, texts)
     kept = {chunk.chunk_id for chunk in pieces} & {chunk.chunk_id for chunk in old}
@@ -45,9 +50,6 @@ def _edit(connection, document, old, texts):
     gone = [chunk for chunk in old if chunk.chunk_id not in kept]
     chunks.write(connection, rows.batch(document, new=new, gone=gone))
     return pieces
-
-
-# What is missing
 
 
 def test_a_missing_text_is_what_its_hash_names(connection):
@@ -100,9 +102,6 @@ def test_a_second_reading_yields_only_what_was_not_stored(database, connection):
     assert ids == {chunk.chunk_id for chunk in pieces[1::2]}
 
 
-# Reuse
-
-
 @pytest.mark.parametrize(
     ("uri", "key"),
     [("a.md", rows.KEY), ("b.md", rows.KEY), ("b.md", "notes/01"), ("b.md", "other/00")],
@@ -144,9 +143,6 @@ def test_vectors_are_never_copied_between_generations(connection):
     second = rows.generation(connection, model="n")
     assert embeddings.reuse(connection, second, rows.KEY) == 0
     assert len(rows.missing(connection, second)) == 1
-
-
-# Writing
 
 
 def test_every_chunk_gets_its_own_vector(connection):
@@ -244,9 +240,6 @@ def test_a_chunk_cannot_be_deleted_between_the_check_and_the_copy(database, conn
     assert rows.stored_vectors(connection, generation) == {}
 
 
-# Superseded chunks
-
-
 def test_a_superseded_chunk_stays_until_its_document_is_embedded(connection):
     generation = rows.generation(connection)
     document, old = rows.store(connection, "a.md", ["one", "two", "three"])
@@ -300,9 +293,6 @@ def test_a_superseded_chunk_is_not_embedded(connection):
     assert embeddings.reuse(connection, generation, rows.KEY) == 0
 
 
-# Crashes
-
-
 def test_what_a_killed_writer_committed_stays_and_a_second_run_completes_it(database, connection):
     generation = rows.generation(connection)
     for n in range(10):
@@ -324,9 +314,10 @@ def test_what_a_killed_writer_committed_stays_and_a_second_run_completes_it(data
     assert _row_versions(connection, generation) == 2000
 
 
-def _row_versions(connection, generation):
+def _row_versions(connection: Connection, generation: Generation) -> int:
     """Rows ever inserted, as Postgres counts them: more than the rows if some were redone."""
     connection.execute("SELECT pg_stat_force_next_flush()")
     query = sql.SQL("SELECT n_tup_ins FROM pg_stat_all_tables WHERE relname = {}")
     row = connection.execute(query.format(sql.Literal(generation.name))).fetchone()
-    return row[0]
+    assert row is not None
+    return int(row[0])

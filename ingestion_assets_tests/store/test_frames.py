@@ -27,10 +27,6 @@ def stored(connection):
     return owners
 
 
-def _sizes(pages):
-    return [len(frame) for frame in pages]
-
-
 def test_documents_come_back_as_they_were_written(connection, stored, page):
     frame = Frames(frames.documents(connection, rows.KEY)).whole()
     assert list(frame.index) == list(range(6))
@@ -59,7 +55,7 @@ def test_chunks_come_back_as_they_were_written(connection, stored, page):
 def test_vectors_come_back_as_they_were_written(connection, stored, page):
     frame = Frames(frames.embeddings(connection, rows.KEY)).whole()
     pieces = sorted((chunk for _, (chunk,) in stored), key=lambda c: c.chunk_id)
-    matrix = np.stack(frame["embedding"])
+    matrix = np.stack(list(frame["embedding"]))
     assert matrix.dtype == np.float32
     np.testing.assert_array_equal(matrix, rows.vectors(pieces).matrix)
     assert list(frame["content_hash"]) == [chunk.content_hash for chunk in pieces]
@@ -75,13 +71,14 @@ def test_half_precision_vectors_come_back_as_float32(connection):
     expected = rows.vectors(sorted(pieces, key=lambda c: c.chunk_id), 2048).matrix
     assert frame["embedding"][0].dtype == np.float32
     np.testing.assert_array_equal(
-        np.stack(frame["embedding"]), expected.astype(np.float16).astype(np.float32)
+        np.stack(list(frame["embedding"])), expected.astype(np.float16).astype(np.float32)
     )
 
 
 @pytest.mark.parametrize("read", READERS)
 def test_pages_are_full_and_none_is_empty(connection, stored, page, read):
-    assert _sizes(read(connection, rows.KEY)) == {2: [2, 2, 2], 3: [3, 3]}.get(page, [6])
+    sizes = [len(frame) for frame in read(connection, rows.KEY)]
+    assert sizes == {2: [2, 2, 2], 3: [3, 3]}.get(page, [6])
 
 
 @pytest.mark.parametrize("read", READERS)

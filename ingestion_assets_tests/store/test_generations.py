@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from threading import Barrier, Thread
+from uuid import UUID
 
 import pytest
 
 from ingestion_assets.store import chunks, embeddings
-from ingestion_assets.store.connection import connect
+from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.generations import (
+    Generation,
     Recipe,
     activate_when_covered,
     active,
@@ -18,16 +20,17 @@ from ingestion_assets_tests.store import rows
 RECIPE = Recipe("m", "sha", 4, "d: ", "q: ", {"num_ctx": 256, "nested": {"b": 1, "a": 2}})
 
 
-def _seen(connection):
+def _seen(connection: Connection) -> set[UUID]:
     return {i for (i,) in connection.execute("SELECT chunk_id FROM ingestion.embeddings")}
 
 
-def _status(connection, generation):
+def _status(connection: Connection, generation: Generation) -> str:
     found = connection.execute(
         "SELECT status FROM ingestion.generations WHERE generation_id = %s",
         (generation.generation_id,),
     ).fetchone()
-    return found[0]
+    assert found is not None
+    return str(found[0])
 
 
 def test_there_is_no_active_generation_at_first(connection):

@@ -62,7 +62,7 @@ def test_processes_wait_for_one_another(empty):
 def test_a_newer_database_is_refused(database):
     with connect(database) as connection:
         connection.execute("INSERT INTO ingestion.schema_versions VALUES (999, '999_later.sql')")
-    with pytest.raises(SchemaVersionError, match="version 999.*update ingestion-assets"):
+    with pytest.raises(SchemaVersionError, match=r"version 999.*update ingestion-assets"):
         migrate(database)
 
 
@@ -76,7 +76,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty):
 
 def test_a_server_without_pgvector_is_told_to_install_it(empty):
     _hide_pgvector(empty)
-    with pytest.raises(StoreError, match="install pgvector 0.8 or newer"):
+    with pytest.raises(StoreError, match=r"install pgvector 0\.8 or newer"):
         migrate(empty)
 
 

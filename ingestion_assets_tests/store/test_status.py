@@ -12,7 +12,7 @@ def test_chunks_are_counted_without_a_generation(connection):
 
 def test_only_vectors_of_present_texts_in_these_partitions_are_counted(connection):
     generation = rows.generation(connection)
-    document, (one, two, three) = rows.store(connection, "a.md", ["one", "two", "three"])
+    document, (one, two, _) = rows.store(connection, "a.md", ["one", "two", "three"])
     _, other = rows.store(connection, "b.md", ["four"], key="notes/01")
     rows.store(connection, "c.md", ["five"], key="notes/02")
     rows.embed(connection, generation, [one, two, *other])

@@ -36,7 +36,7 @@ def test_texts_that_were_embedded_before_are_not_missing(connection):
 def test_the_last_partition_activates_a_generation(connection):
     rows.generation(connection, model="m")
     for key in ("notes/00", "notes/01"):
-        rows.store(connection, "a.md", [key], key=key)
+        rows.store(connection, f"{key}.md", [key], key=key)
     second = rows.generation(connection, model="n")
     statuses = []
     for key in ("notes/00", "notes/01"):

@@ -1,0 +1,75 @@
+"""The running product: `ingest up`, driven over GraphQL as the UI drives it."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ingestion_assets_tests.end_to_end.project import Project
+
+SOURCES = """
+sources:
+  - name: handbook
+    root: documents
+    buckets: 4
+"""
+KEYS = [f"handbook/{bucket:02d}" for bucket in range(4)]
+PENGUINS = "Emperor penguins walk up to a hundred kilometres across the ice to their colony."
+
+
+@pytest.fixture
+def project(tmp_path: Path, database: str, embedder: str) -> Project:
+    """Twenty documents of three sections each, on real Postgres and real embeddings."""
+    environment = {"INGESTION_DATABASE_URL": database, "OLLAMA_HOST": embedder}
+    project = Project(tmp_path, SOURCES, environment)
+    for n in range(20):
+        project.write(f"{n:02d}.md", _document(n))
+    project.write("birds.md", f"# Birds\n\n## Penguins\n\n{PENGUINS}\n")
+    return project
+
+
+def test_backfill_edit_and_delete_embed_exactly_the_difference(
+    project: Project, database: str
+) -> None:
+    with project.up() as dagster:
+        assert dagster.wait_for_backfill(dagster.backfill(KEYS)) == "COMPLETED_SUCCESS"
+        assert _chunks_without_vector(database) == 0
+        before = _embedded(database)
+        assert len(before) == 20 * 3 + 1
+        assert project.search("How far do penguins travel?", "-k", "1")[0]["uri"] == "birds.md"
+
+        project.write("03.md", _document(3).replace("Part 2 of 3", "An edited part"))
+        (project.folder / "documents" / "birds.md").unlink()
+        assert dagster.wait_for_backfill(dagster.backfill(KEYS)) == "COMPLETED_SUCCESS"
+        after = _embedded(database)
+        assert _chunks_without_vector(database) == 0
+        assert len(after.keys() - before.keys()) == 1
+        assert all(after[chunk] == before[chunk] for chunk in after.keys() & before.keys())
+        assert len(before.keys() - after.keys()) == 2
+        assert all(hit["uri"] != "birds.md" for hit in project.search("penguins", "-k", "99"))
+        assert {run["status"] for run in dagster.runs()} == {"SUCCESS"}
+
+
+def _document(n: int) -> str:
+    parts = [
+        f"## Section {part}\n\nPart {part} of {n}: the code word is w{n}x{part}.\n"
+        for part in (1, 2, 3)
+    ]
+    return f"# Document {n}\n\n" + "\n".join(parts)
+
+
+def _chunks_without_vector(database: str) -> int:
+    with psycopg.connect(database) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM ingestion.chunks LEFT JOIN ingestion.embeddings e"
+            " USING (chunk_id, content_hash) WHERE e.chunk_id IS NULL"
+        ).fetchone()
+    assert row
+    return int(row[0])
+
+
+def _embedded(database: str) -> dict[str, str]:
+    """When each chunk was embedded, by its id."""
+    with psycopg.connect(database) as connection:
+        rows = connection.execute("SELECT chunk_id, embedded_at FROM ingestion.embeddings")
+        return {str(chunk): str(at) for chunk, at in rows}
