@@ -39,7 +39,10 @@ def up(host: str, port: int) -> None:
         keys = [key for source in sources for key in source.partition_keys()]
         launch.prepare_instance(keys)
         with _dagster(host, port, log := home / "dagster.log") as url:
-            click.echo(f"Dagster is at {url} (log: {log.relative_to(Path.cwd())}); Ctrl-C stops everything.", err=True)
+            click.echo(
+                f"Dagster is at {url} (log: {log.relative_to(Path.cwd())}); Ctrl-C stops everything.",
+                err=True,
+            )
             _wait()
             click.echo("Stopping …", err=True)
             launch.cancel_runs()

@@ -13,8 +13,7 @@ from ingestion_assets.changes import Text
 from ingestion_assets.chunks.chunker import Chunker
 from ingestion_assets.chunks.tokens import counter_for
 from ingestion_assets.defs.event_loop import run_on
-from ingestion_assets.embedding import EmbeddingStream, Ollama, model_facts
-from ingestion_assets.embedding import Preflight as Model
+from ingestion_assets.embedding import EmbeddingStream, Identity, Ollama, model_facts
 from ingestion_assets.embedding.ollama import SAFE_CONTEXT
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources import Source, load
@@ -25,6 +24,8 @@ from ingestion_assets.store.schema import migrate
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_CONNECTIONS, _KEEPALIVE = 10, 5  # of the HTTP pool at least
+_ASIDE = 2  # connections beside the workers', for questions about the server
 _SPECIAL_TOKENS = 2  # that a model puts around every text
 
 
@@ -122,15 +123,21 @@ class OllamaResource(dg.ConfigurableResource[Any]):
         if context.event_loop is None:
             raise RuntimeError("Dagster gave no event loop; pass event_loop= to build_resources")
         self._loop = context.event_loop
-        async with Ollama(self.host, api_key=self.api_key, timeout=self.timeout) as client:
+        async with Ollama(
+            self.host,
+            api_key=self.api_key,
+            connections=max(_CONNECTIONS, self.workers + _ASIDE),
+            keepalive=max(_KEEPALIVE, self.workers),
+            timeout=self.timeout,
+        ) as client:
             self._client = client
             yield self
 
-    def identify(self) -> Model:
+    def identify(self) -> Identity:
         """What the server says of the model; sends it no text."""
-        return run_on(self._loop, self._client.preflight(self.model))
+        return run_on(self._loop, self._client.identify(self.model))
 
-    def stream(self, model: Model, pages: Iterator[list[Text]]) -> EmbeddingStream:
+    def stream(self, model: Identity, pages: Iterator[list[Text]]) -> EmbeddingStream:
         """The vectors of all pages, in batches; nothing is sent before it is iterated over."""
         return EmbeddingStream(
             self._client,
@@ -142,7 +149,7 @@ class OllamaResource(dg.ConfigurableResource[Any]):
         )
 
 
-def recipe(model: Model) -> Recipe:
+def recipe(model: Identity) -> Recipe:
     """How a model makes the vectors of documents and queries."""
     facts = model_facts(model.model)
     return Recipe(

@@ -3,16 +3,16 @@
 from ingestion_assets.embedding.delivery import Backoff, Rejected
 from ingestion_assets.embedding.host import parse_host
 from ingestion_assets.embedding.models import ModelFacts, model_facts
-from ingestion_assets.embedding.ollama import Ollama, Preflight
+from ingestion_assets.embedding.ollama import Identity, Ollama
 from ingestion_assets.embedding.stream import EmbeddingStream, Metrics
 
 __all__ = [
     "Backoff",
     "EmbeddingStream",
+    "Identity",
     "Metrics",
     "ModelFacts",
     "Ollama",
-    "Preflight",
     "Rejected",
     "model_facts",
     "parse_host",

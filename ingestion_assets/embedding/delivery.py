@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ingestion_assets.changes import Text
 from ingestion_assets.embedding.answers import Answer
-from ingestion_assets.embedding.ollama import CANARY, Ollama, Preflight
+from ingestion_assets.embedding.ollama import CANARY, Identity, Ollama
 from ingestion_assets.embedding.stats import Stats
 from ingestion_assets.errors import (
     ContentError,
@@ -70,7 +70,7 @@ class Delivery:
     def __init__(
         self,
         ollama: Ollama,
-        model: Preflight,
+        model: Identity,
         permits: AbstractAsyncContextManager[None],
         *,
         retries: int,

@@ -27,13 +27,13 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Preflight:
-    """What a model on a server proved to be; every request of a run is made from it.
+class Identity:
+    """What a server says of a model; every request of a run is made from it.
 
     Attributes:
         model: as asked for.
         digest: names the model's exact weights.
-        dimensions: measured on a vector.
+        dimensions: of its vectors.
         context: tokens a text may have, special tokens included.
         options: runner options; a request with others would make Ollama load the model again.
     """
@@ -159,15 +159,14 @@ class Ollama:
         self.stats.tokens += answer.tokens
         return answer
 
-    async def preflight(self, model: str, *, longest: int = LONGEST_TEXT) -> Preflight:
-        """Prove that the server can embed with the model, and load it.
+    async def identify(self, model: str, *, longest: int = LONGEST_TEXT) -> Identity:
+        """What the server says of the model; no text is sent where it says enough.
 
         Args:
             longest: tokens of the longest text to come; the context is not made larger.
 
         Raises:
             ModelError: the server does not have the model, or it cannot embed.
-            OllamaAnswerError: the vectors of a known text are not what they must be.
         """
         version = await self.version()
         shown = await self.show(model)
@@ -177,9 +176,23 @@ class Ollama:
         context = _context(model, shown, longest)
         options = {"num_ctx": context, "num_batch": context}
         digest = await self.digest(model)
-        await self.preload(model, options=options)
-        dimensions = await self._canary(model, options)
-        return Preflight(model, digest, dimensions, context, version, options)
+        dimensions = shown.dimensions or await self._canary(model, options)
+        return Identity(model, digest, dimensions, context, version, options)
+
+    async def prove(self, identity: Identity) -> None:
+        """Load the model, and check that it embeds as the server says; four short texts.
+
+        Raises:
+            OllamaAnswerError: the vectors of known texts are not what they must be.
+        """
+        await self.preload(identity.model, options=identity.options)
+        dimensions = await self._canary(identity.model, identity.options)
+        if dimensions != identity.dimensions:
+            raise OllamaAnswerError(
+                self.base_url,
+                f"{identity.model!r} gives {dimensions} dimensions where the server lists"
+                f" {identity.dimensions}; pull the model again",
+            )
 
     async def _canary(self, model: str, options: Mapping[str, int]) -> int:
         """The model's dimensions; alone and in a list, a text must give the same vector."""

@@ -14,11 +14,13 @@ class Shown:
         can_embed: true also for servers too old to list capabilities: the canary decides then.
         context: tokens of the architecture.
         num_ctx: tokens of the Modelfile.
+        dimensions: of its vectors.
     """
 
     can_embed: bool
     context: int | None
     num_ctx: int | None
+    dimensions: int | None
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> Self:
@@ -30,6 +32,7 @@ class Shown:
             can_embed=capabilities is None or "embedding" in capabilities,
             context=info.get(f"{architecture}.context_length"),
             num_ctx=_num_ctx(answer.get("parameters") or ""),
+            dimensions=info.get(f"{architecture}.embedding_length"),
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ingestion_assets.changes import Text, Vectors
 from ingestion_assets.embedding.batches import Pages, batches
 from ingestion_assets.embedding.delivery import Backoff, Delivery, Embedded, Rejected
-from ingestion_assets.embedding.ollama import Ollama, Preflight
+from ingestion_assets.embedding.ollama import Identity, Ollama
 from ingestion_assets.embedding.stats import Stats
 
 STORE_ROWS = 5_000
@@ -58,7 +58,7 @@ class EmbeddingStream:
 
     Args:
         ollama: an open endpoint.
-        model: the endpoint's preflight.
+        model: as the endpoint identified it; proved once there is a first text to embed.
         pages: returns the next page of texts each time, an empty one at the end. Called in a
             thread, a page ahead, so it has to keep its own place.
         workers: requests in flight at most.
@@ -74,7 +74,7 @@ class EmbeddingStream:
     def __init__(
         self,
         ollama: Ollama,
-        model: Preflight,
+        model: Identity,
         pages: Pages,
         *,
         workers: int = 4,
@@ -84,6 +84,7 @@ class EmbeddingStream:
         grace: float = GRACE,
     ) -> None:
         self.rejected: list[Rejected] = []
+        self._ollama, self._model, self._proved = ollama, model, False
         self._stats = Stats()
         self._delivery = Delivery(
             ollama,
@@ -172,6 +173,9 @@ class EmbeddingStream:
             await self._shelf.room.wait()
             async with self._turn:
                 batch = None if self._stopping else await anext(self._batches, None)
+                if batch and not self._proved:
+                    await self._ollama.prove(self._model)
+                    self._proved = True
             if batch is None:
                 return
             async for outcome in self._delivery.embed(batch):

@@ -106,5 +106,6 @@ def test_a_very_long_text_is_kept():
     assert len(text_of("<p>" + "x" * 11_000_000)) == 11_000_000
 
 
-def test_depth_does_not_blow_up_the_text():
-    assert len(text_of("<blockquote>word" * 2000)) < 100_000
+@pytest.mark.parametrize("html", ["<blockquote>word", "<ul><li>", "<ul><li>word"])
+def test_depth_does_not_blow_up_the_text(html):
+    assert len(text_of(html * 2000 + "<p>end")) < 100_000 * html.count("word") + 100

@@ -33,7 +33,8 @@ async def delivered(
     ollama: Ollama, batch: Sequence[Text], backoff: Backoff = AT_ONCE, retries: int = 2
 ) -> tuple[dict[int, list[float]], list[Rejected], Stats]:
     stats = Stats()
-    flight = await ollama.preflight("all-minilm")
+    flight = await ollama.identify("all-minilm")
+    await ollama.prove(flight)
     delivery = Delivery(
         ollama, flight, asyncio.Semaphore(1), retries=retries, backoff=backoff, stats=stats
     )
@@ -178,7 +179,8 @@ def test_a_busy_server_is_given_a_second_at_least() -> None:
 
 
 async def test_a_permit_is_free_while_a_batch_waits(faulty_ollama: Double, ollama: Ollama) -> None:
-    flight = await ollama.preflight("all-minilm")
+    flight = await ollama.identify("all-minilm")
+    await ollama.prove(flight)
     permits = asyncio.Semaphore(1)
     locked: list[bool] = []
 

@@ -1,6 +1,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -40,20 +41,21 @@ async def test_vectors_are_those_of_the_texts(faulty_ollama: Double) -> None:
     assert (ollama.stats.requests, ollama.stats.texts, ollama.stats.tokens) == (1, 2, 6)
 
 
-async def test_preflight_measures_the_model(faulty_ollama: Double) -> None:
+async def test_identity_is_what_the_server_says_of_the_model(faulty_ollama: Double) -> None:
     faulty_ollama.reset(model="nomic-embed-text", dimensions=768, context=8192)
     async with Ollama(faulty_ollama.url) as ollama:
-        flight = await ollama.preflight("nomic-embed-text")
+        flight = await ollama.identify("nomic-embed-text")
     assert (flight.dimensions, flight.context) == (768, 2048)
     assert flight.options == {"num_ctx": 2048, "num_batch": 2048}
     assert flight.server_version == "0.33.0"
     assert len(flight.digest) == 64
 
 
-async def test_preflight_loads_the_model_once(faulty_ollama: Double) -> None:
+async def test_proving_loads_the_model_once(faulty_ollama: Double) -> None:
     faulty_ollama.reset(load_ms=50)
     async with Ollama(faulty_ollama.url) as ollama:
-        flight = await ollama.preflight("all-minilm")
+        flight = await ollama.identify("all-minilm")
+        await ollama.prove(flight)
         answer = await ollama.embed("all-minilm", ["x"], options=flight.options)
     assert faulty_ollama.stats()["loads"] == 1
     assert answer.load_seconds < 0.05
@@ -62,26 +64,26 @@ async def test_preflight_loads_the_model_once(faulty_ollama: Double) -> None:
 @pytest.mark.parametrize(
     ("model", "remedy"), [("llama3.2", "INGESTION_MODEL"), ("absent", "ollama pull absent")]
 )
-async def test_preflight_refuses_a_model_before_loading_it(
+async def test_identify_refuses_a_model_before_loading_it(
     faulty_ollama: Double, model: str, remedy: str
 ) -> None:
     async with Ollama(faulty_ollama.url) as ollama:
         with pytest.raises(ModelError, match=remedy):
-            await ollama.preflight(model)
+            await ollama.identify(model)
     assert faulty_ollama.stats()["loads"] == 0
 
 
-async def test_preflight_notices_reordered_vectors(faulty_ollama: Double) -> None:
+async def test_proving_notices_reordered_vectors(faulty_ollama: Double) -> None:
     faulty_ollama.break_by({"fault": "F21"})
     async with Ollama(faulty_ollama.url) as ollama:
         with pytest.raises(OllamaAnswerError, match="mixes vectors up"):
-            await ollama.preflight("all-minilm")
+            await ollama.prove(await ollama.identify("all-minilm"))
 
 
 @pytest.mark.parametrize(
     "listed", [[[1.0, 0.0]] * 3, [[0.0, 1.0]] * 3, [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]]
 )
-async def test_preflight_compares_a_text_alone_and_in_a_list(listed: list[list[float]]) -> None:
+async def test_proving_compares_a_text_alone_and_in_a_list(listed: list[list[float]]) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         n = len(orjson.loads(request.content or b"{}").get("input", ()))
         rows = {0: [], 1: [[1.0, 0.0]], 3: listed}[n]
@@ -89,14 +91,14 @@ async def test_preflight_compares_a_text_alone_and_in_a_list(listed: list[list[f
 
     async with answering(answer) as ollama:
         with pytest.raises(OllamaAnswerError, match="mixes vectors up"):
-            await ollama.preflight("m")
+            await ollama.prove(await ollama.identify("m"))
 
 
-async def test_preflight_notices_dead_vectors(faulty_ollama: Double) -> None:
+async def test_proving_notices_dead_vectors(faulty_ollama: Double) -> None:
     faulty_ollama.break_by({"fault": "F11", "match": CANARY})
     async with Ollama(faulty_ollama.url) as ollama:
         with pytest.raises(OllamaAnswerError, match="`ollama stop all-minilm`"):
-            await ollama.preflight("all-minilm")
+            await ollama.prove(await ollama.identify("all-minilm"))
 
 
 async def test_the_token_is_sent_and_never_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -195,3 +197,16 @@ async def test_connections_are_reused(faulty_ollama: Double) -> None:
         for _ in range(20):
             await ollama.embed("all-minilm", ["x"])
     assert faulty_ollama.stats()["connections"] == 1
+
+
+async def test_identify_sends_no_text(faulty_ollama: Double) -> None:
+    async with Ollama(faulty_ollama.url) as ollama:
+        await ollama.identify("all-minilm")
+    assert faulty_ollama.stats()["texts_seen"] == 0
+
+
+async def test_proving_refuses_other_dimensions_than_listed(faulty_ollama: Double) -> None:
+    async with Ollama(faulty_ollama.url) as ollama:
+        identity = replace(await ollama.identify("all-minilm"), dimensions=768)
+        with pytest.raises(OllamaAnswerError, match="384 dimensions where the server lists 768"):
+            await ollama.prove(identity)

@@ -19,7 +19,7 @@ async def embedded(
     double: Double, given: Sequence[Text], **options: int
 ) -> tuple[list[Vectors], EmbeddingStream]:
     async with Ollama(double.url) as ollama:
-        flight = await ollama.preflight("all-minilm")
+        flight = await ollama.identify("all-minilm")
         stream = EmbeddingStream(ollama, flight, paged(given), backoff=AT_ONCE, **options)
         return [vectors async for vectors in stream], stream
 
@@ -100,7 +100,7 @@ async def test_a_twin_of_a_committed_text_is_sent(
 ) -> None:
     monkeypatch.setattr(module, "STORE_SECONDS", 0.05)
     async with Ollama(faulty_ollama.url) as ollama:
-        flight = await ollama.preflight("all-minilm")
+        flight = await ollama.identify("all-minilm")
         committed = threading.Event()
         pages = iter([[text(0, "same")], [text(1, "same")]])
 
@@ -144,7 +144,7 @@ async def test_a_server_that_fails_now_and_then_loses_nothing(faulty_ollama: Dou
 async def test_a_restarting_server_loses_nothing(faulty_ollama: Double) -> None:
     faulty_ollama.reset(request_ms=2)
     async with Ollama(faulty_ollama.url) as ollama:
-        flight = await ollama.preflight("all-minilm")
+        flight = await ollama.identify("all-minilm")
         faulty_ollama.break_by({"fault": "F20", "nth": [10], "seconds": 0.3})
         given = texts(1_000)
         stream = EmbeddingStream(ollama, flight, paged(given), batch_size=16, retries=6)
@@ -155,7 +155,7 @@ async def test_a_restarting_server_loses_nothing(faulty_ollama: Double) -> None:
 async def test_what_was_embedded_is_yielded_before_the_error(faulty_ollama: Double) -> None:
     faulty_ollama.reset(text_ms=0.2)
     async with Ollama(faulty_ollama.url) as ollama:
-        flight = await ollama.preflight("all-minilm")
+        flight = await ollama.identify("all-minilm")
         faulty_ollama.break_by({"fault": "F17", "nth": [90]})
         stream = EmbeddingStream(ollama, flight, paged(texts(2_000)), batch_size=16)
         batches: list[Vectors] = []
@@ -170,7 +170,7 @@ async def test_what_was_embedded_is_yielded_before_the_error(faulty_ollama: Doub
 async def test_requests_in_flight_end_in_peace_when_another_fails(faulty_ollama: Double) -> None:
     faulty_ollama.reset(rtt_ms=150, slots=8)
     async with Ollama(faulty_ollama.url) as ollama:
-        flight = await ollama.preflight("all-minilm")
+        flight = await ollama.identify("all-minilm")
         faulty_ollama.break_by({"fault": "F15", "match": "poison"})
         given = texts(4, poison=[0])
         stream = EmbeddingStream(ollama, flight, paged(given), batch_size=1, workers=4)
@@ -183,7 +183,7 @@ async def test_requests_in_flight_end_in_peace_when_another_fails(faulty_ollama:
 async def test_a_hanging_request_is_cut_off_when_another_fails(faulty_ollama: Double) -> None:
     async with Ollama(faulty_ollama.url) as ollama:
         before = asyncio.all_tasks()
-        flight = await ollama.preflight("all-minilm")
+        flight = await ollama.identify("all-minilm")
         faulty_ollama.break_by(
             {"fault": "F15", "match": "poison"}, {"fault": "F18", "match": "th text"}
         )
@@ -198,7 +198,7 @@ async def test_a_hanging_request_is_cut_off_when_another_fails(faulty_ollama: Do
 async def test_a_dead_server_is_an_error_after_the_retries() -> None:
     with running() as double:
         async with Ollama(double.url) as ollama:
-            flight = await ollama.preflight("all-minilm")
+            flight = await ollama.identify("all-minilm")
             double.kill()
             stream = EmbeddingStream(ollama, flight, paged(texts(200)), backoff=AT_ONCE)
             with pytest.raises(OllamaUnavailableError, match="cannot connect"):
@@ -218,7 +218,7 @@ async def test_an_error_of_the_pages_is_raised_after_what_was_embedded(
         return page
 
     async with Ollama(faulty_ollama.url) as ollama:
-        flight = await ollama.preflight("all-minilm")
+        flight = await ollama.identify("all-minilm")
         stream = EmbeddingStream(ollama, flight, read, batch_size=10)
         batches: list[Vectors] = []
         with pytest.raises(StoreUnavailableError):
@@ -230,7 +230,7 @@ async def test_cancelling_the_consumer_leaves_no_task(faulty_ollama: Double) -> 
     faulty_ollama.reset(text_ms=50)
     async with Ollama(faulty_ollama.url) as ollama:
         before = asyncio.all_tasks()
-        flight = await ollama.preflight("all-minilm")
+        flight = await ollama.identify("all-minilm")
         stream = EmbeddingStream(ollama, flight, paged(texts(1_000)))
 
         consumer = asyncio.create_task(collect(stream, []))
@@ -253,7 +253,7 @@ async def until(holds: Callable[[], bool]) -> None:
 async def test_a_consumer_that_stops_early_leaves_no_task(faulty_ollama: Double) -> None:
     async with Ollama(faulty_ollama.url) as ollama:
         before = asyncio.all_tasks()
-        flight = await ollama.preflight("all-minilm")
+        flight = await ollama.identify("all-minilm")
         stream = EmbeddingStream(ollama, flight, paged(texts(20_000)), batch_size=500)
         async with aclosing(aiter(stream)) as batches:
             await anext(batches)
@@ -262,7 +262,7 @@ async def test_a_consumer_that_stops_early_leaves_no_task(faulty_ollama: Double)
 
 async def test_a_slow_consumer_holds_the_stream_back(faulty_ollama: Double) -> None:
     async with Ollama(faulty_ollama.url) as ollama:
-        flight = await ollama.preflight("all-minilm")
+        flight = await ollama.identify("all-minilm")
         stream = EmbeddingStream(ollama, flight, paged(texts(40_000)), batch_size=500)
         async with aclosing(aiter(stream)) as batches:
             await anext(batches)
@@ -276,8 +276,16 @@ async def test_a_slow_consumer_holds_the_stream_back(faulty_ollama: Double) -> N
 
 async def test_requests_go_on_while_the_consumer_stores(faulty_ollama: Double) -> None:
     async with Ollama(faulty_ollama.url) as ollama:
-        flight = await ollama.preflight("all-minilm")
+        flight = await ollama.identify("all-minilm")
         stream = EmbeddingStream(ollama, flight, paged(texts(9_000)), batch_size=500)
         async with aclosing(aiter(stream)) as batches:
             await anext(batches)
             await until(lambda: stream.metrics.texts_embedded == 9_000)
+
+
+async def test_nothing_to_embed_sends_nothing(faulty_ollama: Double) -> None:
+    async with Ollama(faulty_ollama.url) as ollama:
+        stream = EmbeddingStream(ollama, await ollama.identify("all-minilm"), list)
+        assert [vectors async for vectors in stream] == []
+    assert faulty_ollama.stats()["texts_seen"] == 0
+    assert faulty_ollama.stats()["loads"] == 0
