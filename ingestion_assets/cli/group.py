@@ -23,6 +23,9 @@ class Ingest(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted. What is done is kept: run it again to go on.", err=True)
+            sys.exit(PARTIAL_FAILURE)
         except IngestionError as exc:
             if ctx.params.get("verbose"):
                 traceback.print_exc()

@@ -75,7 +75,7 @@ def _add(summary: Summary, figures: Any) -> None:
     summary.new += read.get("new", 0)
     summary.changed += read.get("changed", 0)
     summary.deleted += read.get("gone", 0)
-    summary.failures += read.get("failures", [])
+    summary.failures += [failure["message"] for failure in read.get("failures", [])]
     summary.chunks += figures.get("chunks", {}).get("dagster/row_count", 0)
     summary.embedded += figures.get("embeddings", {}).get("embedded", 0)
     summary.reused += figures.get("embeddings", {}).get("reused", 0)

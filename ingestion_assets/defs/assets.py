@@ -6,6 +6,7 @@ import dagster as dg
 
 from ingestion_assets.chunks.reconcile import Splitting
 from ingestion_assets.defs import tables
+from ingestion_assets.defs.failures import reported
 from ingestion_assets.defs.io_manager import Embedding
 from ingestion_assets.defs.partitions import partitions
 from ingestion_assets.defs.resources import (
@@ -43,6 +44,7 @@ _GROUP = "ingestion"
         "dagster/column_schema": tables.DOCUMENTS,
     },
 )
+@reported()
 def sources(
     context: dg.AssetExecutionContext, catalog: CatalogResource, store: StoreResource
 ) -> Reconciliation:
@@ -68,6 +70,7 @@ def sources(
     kinds={"python", "postgres"},
     metadata={"dagster/table_name": "ingestion.chunks", "dagster/column_schema": tables.CHUNKS},
 )
+@reported()
 def chunks(
     context: dg.AssetExecutionContext,
     catalog: CatalogResource,
@@ -101,6 +104,7 @@ def chunks(
         "dagster/column_schema": tables.EMBEDDINGS,
     },
 )
+@reported()
 def embeddings(
     context: dg.AssetExecutionContext,
     catalog: CatalogResource,

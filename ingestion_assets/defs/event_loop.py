@@ -4,25 +4,18 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
-
 T = TypeVar("T")
 
 
 def run_on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end; when interrupted, cancel it and its children first.
+    """Run a coroutine to its end; when interrupted, end it and its children first.
 
-    Raises:
-        dagster.Failure: the run was terminated. Not retryable: a retry policy would otherwise
-            start the terminated step again.
+    A bare `run_until_complete` would leave them running into closed resources.
     """
     task = loop.create_task(coroutine)
     try:
         return loop.run_until_complete(task)
-    except BaseException as exc:
+    except BaseException:
         task.cancel()
         loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
-        if isinstance(exc, KeyboardInterrupt | DagsterExecutionInterruptedError):
-            raise dg.Failure("interrupted", allow_retries=False) from exc
         raise

@@ -9,10 +9,12 @@ from time import monotonic
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import RunFailureReason
 from dagster_shared.error import SerializableErrorInfo
 
 from ingestion_assets.defs import build
 from ingestion_assets.defs.assets import EMBEDDING_POOL
+from ingestion_assets.defs.failures import INTERRUPTED
 from ingestion_assets.defs.jobs import ingest_job
 from ingestion_assets.defs.partitions import register
 from ingestion_assets.errors import ConfigError
@@ -114,18 +116,28 @@ def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, key: str) -> Outco
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
     )
-    return Outcome(key, result.run_id, monotonic() - start, _figures(result), _error(result))
+    error = _error(result)
+    if error == INTERRUPTED:
+        instance.report_run_canceled(result.dagster_run, error)
+        raise KeyboardInterrupt
+    return Outcome(key, result.run_id, monotonic() - start, _figures(result), error)
 
 
 def _figures(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
     return {
         event.asset_key.to_user_string(): {
-            name: value.value
+            name: _plain(value)
             for name, value in event.step_materialization_data.materialization.metadata.items()
         }
         for event in result.all_events
         if event.is_step_materialization and event.asset_key
     }
+
+
+def _plain(value: dg.MetadataValue[Any]) -> Any:
+    if isinstance(value, dg.TableMetadataValue):
+        return [record.data for record in value.records]
+    return value.value
 
 
 def _error(result: dg.ExecuteInProcessResult) -> str | None:
@@ -139,6 +151,9 @@ def _error(result: dg.ExecuteInProcessResult) -> str | None:
             if data.error:
                 return _root_cause(data.error)
         if event.is_job_failure and event.job_failure_data.error:
+            reason = event.job_failure_data.failure_reason
+            if reason is RunFailureReason.UNEXPECTED_TERMINATION:
+                return INTERRUPTED
             return _root_cause(event.job_failure_data.error)
     return "the run failed; its page in the Dagster UI says why"
 

@@ -38,19 +38,20 @@ ON CONFLICT (chunk_id) DO UPDATE SET
 _MAKE_ROOM = """
 WITH current AS (
     SELECT u.position, c.chunk_id
-    FROM unnest(%s::uuid[], %s::bytea[]) WITH ORDINALITY AS u (chunk_id, content_hash, position)
+    FROM unnest(%b::uuid[], %b::bytea[]) WITH ORDINALITY AS u (chunk_id, content_hash, position)
     JOIN ingestion.chunks c USING (chunk_id, content_hash)
     FOR KEY SHARE OF c
 ), replaced AS (
     DELETE FROM {table} e USING current WHERE e.chunk_id = current.chunk_id
 )
-SELECT position FROM current ORDER BY position
+SELECT position FROM current
 """
 _SWEEP = """
 DELETE FROM ingestion.chunks old
-WHERE old.partition_key = %s AND old.superseded AND NOT EXISTS (
-    SELECT FROM ingestion.chunks c LEFT JOIN {table} e USING (chunk_id)
-    WHERE c.document_id = old.document_id AND NOT c.superseded
+WHERE old.partition_key = %(key)s AND old.superseded AND old.document_id NOT IN (
+    SELECT DISTINCT c.document_id
+    FROM ingestion.chunks c LEFT JOIN {table} e USING (chunk_id)
+    WHERE c.partition_key = %(key)s AND NOT c.superseded
       AND e.content_hash IS DISTINCT FROM c.content_hash
 )
 """
@@ -93,9 +94,11 @@ def missing(
         limit: chunks in a page.
     """
     lead = generation.document_prefix if prefix is None else prefix
-    rows = connection.execute(
-        sql.SQL(_MISSING).format(table=generation.table), (partition_key, after, limit), binary=True
-    )
+    query = sql.SQL(_MISSING).format(table=generation.table)
+    with connection.transaction():
+        # Without statistics, as in a first load, the planner would sort the rest for every page.
+        connection.execute("SET LOCAL enable_sort = off")
+        rows = connection.execute(query, (partition_key, after, limit), binary=True)
     return [
         Text(chunk_id, content_hash, lead + embedded_text(heading, text), tokens)
         for chunk_id, content_hash, heading, text, tokens in rows
@@ -160,7 +163,7 @@ def finish(connection: Connection, generation: Generation, partition_key: str) -
     with durable(connection):
         searched = active(connection)
         if searched is not None:
-            connection.execute(sql.SQL(_SWEEP).format(table=searched.table), (partition_key,))
+            connection.execute(sql.SQL(_SWEEP).format(table=searched.table), {"key": partition_key})
     return coverage(connection, generation, partition_key)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
+from time import monotonic, sleep
 from uuid import UUID
 
 import numpy as np
@@ -14,7 +15,7 @@ from ingestion_assets.chunks.chunk import Chunk, chunk_id, content_hash
 from ingestion_assets.chunks.reconcile import Chunked, chunked_as
 from ingestion_assets.documents.document import Document
 from ingestion_assets.store import chunks, documents, embeddings, sources
-from ingestion_assets.store.connection import Connection
+from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.generations import Generation, Recipe, open_generation
 
 KEY = "notes/00"
@@ -135,3 +136,18 @@ def every_vector_belongs_to_its_text(connection: Connection, target: Generation)
         sent == vector(hashed, target.dimensions, target.model).astype(number).tobytes()
         for hashed, sent in stored_vectors(connection, target).values()
     )
+
+
+def wait_until_blocked(database: str) -> None:
+    """Return when a connection to the database waits for another one's lock."""
+    deadline = monotonic() + 30
+    with connect(database) as connection:
+        while monotonic() < deadline:
+            waiting = connection.execute(
+                "SELECT FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            if waiting.fetchone() is not None:
+                return
+            sleep(0.02)
+    raise AssertionError("nothing waits for a lock")

@@ -1,5 +1,6 @@
 """Chunks follow their documents: new, moved, gone, and back again."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -109,6 +110,19 @@ def test_chunks_of_a_document_that_is_gone_are_refused(database, connection):
     with pytest.raises(StoreError) as caught, connect(database) as other:
         chunks.write(other, rows.batch(absent, new=rows.split(absent, ["two"])))
     assert caught.value.retryable
+
+
+def test_a_chunk_that_is_deleted_while_it_is_revived_is_stored_anew(database, connection):
+    document, (old,) = rows.store(connection, "a.md", ["old"])
+    chunks.write(connection, rows.batch(document, gone=[old]))
+    with ThreadPoolExecutor(1) as pool, connect(database) as other:
+        with connection.transaction():
+            connection.execute("DELETE FROM ingestion.chunks WHERE superseded")
+            writing = pool.submit(chunks.write, other, rows.batch(document, new=[old]))
+            rows.wait_until_blocked(database)
+        writing.result()
+    stored = chunks.stored(connection, [document.document_id])
+    assert stored == {document.document_id: [_as_stored(old)]}
 
 
 def test_an_empty_batch_changes_nothing(connection):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -91,6 +92,21 @@ def test_no_page_is_skipped_or_repeated_while_vectors_are_written(database, conn
     assert len(seen) == 2500
     assert set(seen) == expected
     assert seen == sorted(seen)
+
+
+def test_a_page_reads_its_own_rows_and_not_the_rest_of_the_partition(connection):
+    generation = rows.generation(connection)
+    rows.store(connection, "a.md", _texts(3000))
+    with connection.transaction():
+        assert (
+            len(embeddings.missing(connection, generation, rows.KEY, prefix=None, limit=10)) == 10
+        )
+        row = connection.execute(
+            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables"
+            " WHERE relid = 'ingestion.chunks'::regclass"
+        ).fetchone()
+    assert row is not None
+    assert 10 <= row[0] < 100
 
 
 def test_a_second_reading_yields_only_what_was_not_stored(database, connection):
@@ -228,15 +244,29 @@ def test_vectors_of_more_than_2000_dimensions_are_stored_as_halfvec(connection):
     assert rows.every_vector_belongs_to_its_text(connection, generation)
 
 
-def test_a_chunk_cannot_be_deleted_between_the_check_and_the_copy(database, connection):
+def test_a_vector_waits_for_the_deletion_of_its_chunk(database, connection):
+    generation = rows.generation(connection)
+    _, kept = rows.store(connection, "a.md", ["one"])
+    document, gone = rows.store(connection, "b.md", ["two"])
+    with ThreadPoolExecutor(1) as pool, connect(database) as other:
+        with connection.transaction():
+            documents.write(connection, Changes(gone=[document.document_id]))
+            writing = pool.submit(rows.embed, other, generation, [*gone, *kept])
+            rows.wait_until_blocked(database)
+        assert writing.result() == 1
+    assert set(rows.stored_vectors(connection, generation)) == {kept[0].chunk_id}
+
+
+def test_the_deletion_of_a_chunk_waits_for_its_vector(database, connection):
     generation = rows.generation(connection)
     document, pieces = rows.store(connection, "a.md", ["one"])
-    with connection.transaction(), connect(database) as other:
-        rows.embed(connection, generation, pieces)
-        other.execute("SET lock_timeout = '100ms'")
-        with pytest.raises(Exception, match="lock timeout"):
-            documents.write(other, Changes(gone=[document.document_id]))
-    documents.write(connection, Changes(gone=[document.document_id]))
+    with ThreadPoolExecutor(1) as pool, connect(database) as other:
+        with connection.transaction():
+            rows.embed(connection, generation, pieces)
+            gone: Changes[Document] = Changes(gone=[document.document_id])
+            deleting = pool.submit(documents.write, other, gone)
+            rows.wait_until_blocked(database)
+        deleting.result()
     assert rows.stored_vectors(connection, generation) == {}
 
 
