@@ -39,10 +39,8 @@ def up(host: str, port: int) -> None:
         keys = [key for source in sources for key in source.partition_keys()]
         launch.prepare_instance(keys)
         with _dagster(host, port, log := home / "dagster.log") as url:
-            click.echo(
-                f"Dagster is at {url} (log: {log.relative_to(Path.cwd())}); Ctrl-C stops everything.",
-                err=True,
-            )
+            click.echo(f"Dagster is at {url}; Ctrl-C stops everything.", err=True)
+            click.secho(f"Its log is {log.relative_to(Path.cwd())}", dim=True, err=True)
             _wait()
             click.echo("Stopping …", err=True)
             launch.cancel_runs()

@@ -16,7 +16,9 @@ from ingestion_assets.settings import Settings
 
 def definitions(settings: Settings) -> dg.Definitions:
     """Assets, jobs and resources; secrets stay in the environment, the UI shows their names."""
-    store = StoreResource(database_url=dg.EnvVar("INGESTION_DATABASE_URL"))
+    store = StoreResource(
+        database_url=dg.EnvVar("INGESTION_DATABASE_URL") if settings.database_url else None
+    )
     return dg.Definitions(
         assets=[sources, chunks, embeddings],
         jobs=[ingest_job],
@@ -29,7 +31,7 @@ def definitions(settings: Settings) -> dg.Definitions:
                 overlap=settings.chunk_overlap,
             ),
             "ollama": OllamaResource(
-                host=settings.ollama_host or "http://127.0.0.1:11434",
+                host=settings.ollama_host,
                 api_key=dg.EnvVar("OLLAMA_API_KEY") if settings.ollama_api_key else None,
                 model=settings.model,
                 workers=min(settings.workers, settings.max_workers),

@@ -3,11 +3,9 @@
 import dagster as dg
 
 from ingestion_assets.defs.assets import chunks, embeddings, sources
-from ingestion_assets.defs.partitions import partitions
 
 ingest_job = dg.define_asset_job(
     "ingest_job",
     selection=[sources, chunks, embeddings],
-    partitions_def=partitions,
     description="Brings one partition up to date: documents, then chunks, then vectors.",
 )

@@ -13,6 +13,7 @@ from ingestion_assets.changes import Text
 from ingestion_assets.chunks.chunker import Chunker
 from ingestion_assets.chunks.tokens import counter_for
 from ingestion_assets.defs.event_loop import run_on
+from ingestion_assets.defs.servers import database_url, ollama_host
 from ingestion_assets.embedding import EmbeddingStream, Identity, Ollama, model_facts
 from ingestion_assets.embedding.ollama import SAFE_CONTEXT
 from ingestion_assets.errors import ConfigError
@@ -56,14 +57,16 @@ class CatalogResource(dg.ConfigurableResource[Any]):
 class StoreResource(dg.ConfigurableResource[Any]):
     """Postgres with pgvector; migrated when a run begins."""
 
-    database_url: str = Field(description="postgresql://…, the database of the schema `ingestion`.")
+    database_url: str | None = Field(
+        default=None, description="postgresql://…; the embedded Postgres if it is not given."
+    )
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        migrate(self.database_url)
+        migrate(self._url())
 
     def connect(self) -> AbstractContextManager[Connection]:
         """Open a connection; psycopg's errors leave it as ours."""
-        return connect(self.database_url)
+        return connect(self._url())
 
     def call(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -81,6 +84,9 @@ class StoreResource(dg.ConfigurableResource[Any]):
         """Iterate over what a function of the store yields, on a connection of its own."""
         with self.connect() as connection:
             yield from function(connection, *args, **kwargs)
+
+    def _url(self) -> str:
+        return self.database_url or database_url()
 
 
 class ChunkerResource(dg.ConfigurableResource[Any]):
@@ -105,7 +111,9 @@ class ChunkerResource(dg.ConfigurableResource[Any]):
 class OllamaResource(dg.ConfigurableResource[Any]):
     """One Ollama endpoint: pooled connections, a bounded number of requests in flight."""
 
-    host: str = Field(default="http://127.0.0.1:11434", description="As in OLLAMA_HOST.")
+    host: str | None = Field(
+        default=None, description="As in OLLAMA_HOST; what runs on this machine if not given."
+    )
     api_key: str | None = Field(default=None, description="Sent as a bearer token.")
     model: str = Field(description="The embedding model's name in Ollama.")
     workers: int = Field(default=4, description="Requests in flight.")
@@ -124,7 +132,7 @@ class OllamaResource(dg.ConfigurableResource[Any]):
             raise RuntimeError("Dagster gave no event loop; pass event_loop= to build_resources")
         self._loop = context.event_loop
         async with Ollama(
-            self.host,
+            self.host or ollama_host(),
             api_key=self.api_key,
             connections=max(_CONNECTIONS, self.workers + _ASIDE),
             keepalive=max(_KEEPALIVE, self.workers),

@@ -7,6 +7,7 @@ from dagster._config import UserConfigSchema
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 
+from ingestion_assets.defs.servers import database_url
 from ingestion_assets.errors import ConfigError
 
 
@@ -32,14 +33,9 @@ def storage_url() -> str:
     """The database of Dagster's runs and events, as SQLAlchemy wants it.
 
     Raises:
-        ConfigError: neither variable is set, or the URL is not one of Postgres.
+        ConfigError: the URL is not one of Postgres.
     """
-    url = os.environ.get("DAGSTER_PG_URL") or os.environ.get("INGESTION_DATABASE_URL")
-    if not url:
-        raise ConfigError(
-            "INGESTION_DATABASE_URL is not set; set it to postgresql://…, or start everything with"
-            " `ingest up`, which brings its own Postgres"
-        )
+    url = os.environ.get("DAGSTER_PG_URL") or database_url()
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.partition("+")[0] not in {"postgresql", "postgres"}:
         raise ConfigError(

@@ -1,0 +1,81 @@
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from ingestion_assets.errors import ConfigError
+from ingestion_assets.settings import Settings
+
+CONFIGURATION = Path(__file__).parents[1] / "docs" / "configuration.md"
+
+
+def test_nothing_set_gives_the_defaults() -> None:
+    assert Settings.from_environment({}) == Settings()
+
+
+def test_empty_variable_counts_as_unset() -> None:
+    assert Settings.from_environment({"OLLAMA_HOST": " ", "INGEST_WORKERS": ""}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "field", "read"),
+    [
+        ("INGESTION_DATABASE_URL", "postgresql://x/y", "database_url", "postgresql://x/y"),
+        ("OLLAMA_HOST", "gpu:1234", "ollama_host", "gpu:1234"),
+        ("OLLAMA_API_KEY", "hunter2", "ollama_api_key", "hunter2"),
+        ("INGESTION_MODEL", "bge-m3", "model", "bge-m3"),
+        ("INGESTION_SOURCES", "a/b.yaml", "sources", Path("a/b.yaml")),
+        ("INGESTION_STATE", "/var/state", "state", Path("/var/state")),
+        ("INGEST_WORKERS", "6", "workers", 6),
+        ("INGEST_MAX_WORKERS", "16", "max_workers", 16),
+        ("INGEST_BATCH_SIZE", "64", "batch_size", 64),
+        ("INGEST_BATCH_RETRIES", "0", "batch_retries", 0),
+        ("INGEST_TIMEOUT", "2.5", "timeout", 2.5),
+        ("INGEST_CHUNK_TOKENS", "500", "chunk_tokens", 500),
+        ("INGEST_CHUNK_OVERLAP", "10", "chunk_overlap", 10),
+    ],
+)
+def test_variable_is_read(variable: str, value: str, field: str, read: object) -> None:
+    assert getattr(Settings.from_environment({variable: value}), field) == read
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("INGEST_WORKERS", "four"),
+        ("INGEST_WORKERS", "0"),
+        ("INGEST_WORKERS", "1.5"),
+        ("INGEST_TIMEOUT", "nan"),
+        ("INGEST_CHUNK_OVERLAP", "101"),
+        ("INGEST_BATCH_RETRIES", "-1"),
+    ],
+)
+def test_wrong_value_is_named_with_its_variable(variable: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{variable}=.?{re.escape(value)}"):
+        Settings.from_environment({variable: value})
+
+
+def test_overlap_shrinks_with_small_chunks() -> None:
+    assert Settings.from_environment({"INGEST_CHUNK_TOKENS": "40"}).chunk_overlap == 20
+
+
+def test_secrets_are_not_in_the_repr() -> None:
+    settings = Settings(database_url="postgresql://u:hunter2@h/d", ollama_api_key="hunter2")
+    assert "hunter2" not in repr(settings)
+
+
+def test_every_variable_is_documented_with_its_default() -> None:
+    table = dict(re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", CONFIGURATION.read_text(), re.MULTILINE))
+    variables = dict(re.findall(r"^ +(\w+): ([A-Z_]+);", Settings.__doc__ or "", re.MULTILINE))
+    assert variables.keys() == {field.name for field in fields(Settings)}
+    for field in fields(Settings):
+        documented = table[variables[field.name]].strip("`")
+        if isinstance(field.default, str | int | float | Path):
+            assert documented.replace(",", "") == _written(field.default)
+
+
+def _written(default: object) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, float) else str(default)
