@@ -25,6 +25,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield given
     else:
         with embedded_postgres(tmp_path_factory.mktemp("state")) as server:
+            _forgo_durability(server.address)
             yield server.address
 
 
@@ -63,6 +64,13 @@ def _migrate() -> Callable[[str], None] | None:
         "ingestion_assets.store.schema"
     ).migrate
     return migrate
+
+
+def _forgo_durability(server: str) -> None:
+    """Creating and dropping databases waits for the disk; tests that kill processes do not need it."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def _create(server: str, name: str, template: str) -> None:

@@ -36,8 +36,12 @@ def embedded_text(heading: str, text: str) -> str:
 
 
 def content_hash(prefix: str | None, heading: str, text: str) -> bytes:
-    """Name what is embedded; `prefix` is the source's own instruction, if it has one."""
-    content = f"{prefix or ''}\0{embedded_text(heading, text)}"
+    """Name what is embedded; `prefix` is the source's own instruction, if it has one.
+
+    An empty instruction is not none: it stands in the place of the model's own.
+    """
+    lead = "" if prefix is None else f"{prefix}\0"
+    content = f"{lead}\0{embedded_text(heading, text)}"
     return blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 

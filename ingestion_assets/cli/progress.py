@@ -20,7 +20,7 @@ from ingestion_assets.store.status import Counts, counts
 
 T = TypeVar("T")
 
-_INTERVAL = 0.5  # seconds between two looks at the store
+_INTERVAL = 1.0  # seconds between two looks at the store
 
 
 class Bars:

@@ -1,5 +1,7 @@
 """Counts tell how much of some partitions is embedded in what search reads."""
 
+from dataclasses import replace
+
 from ingestion_assets.store import chunks
 from ingestion_assets.store.status import Counts, counts
 from ingestion_assets_tests.store import rows
@@ -12,11 +14,13 @@ def test_chunks_are_counted_without_a_generation(connection):
 
 def test_only_vectors_of_present_texts_in_these_partitions_are_counted(connection):
     generation = rows.generation(connection)
-    document, (one, two, _) = rows.store(connection, "a.md", ["one", "two", "three"])
+    texts = ["one", "two", "three", "edited"]
+    document, (one, two, _, edited) = rows.store(connection, "a.md", texts)
     _, other = rows.store(connection, "b.md", ["four"], key="notes/01")
     rows.store(connection, "c.md", ["five"], key="notes/02")
-    rows.embed(connection, generation, [one, two, *other])
-    chunks.write(connection, rows.batch(document, gone=[one]))
-    assert counts(connection, [rows.KEY]) == Counts(2, 1)
-    assert counts(connection, [rows.KEY, "notes/01"]) == Counts(3, 2)
+    rows.embed(connection, generation, [one, two, edited, *other])
+    moved = replace(edited, content_hash=b"h" * 16)
+    chunks.write(connection, rows.batch(document, moved=[moved], gone=[one]))
+    assert counts(connection, [rows.KEY]) == Counts(3, 1)
+    assert counts(connection, [rows.KEY, "notes/01"]) == Counts(4, 2)
     assert counts(connection, []) == Counts(0, 0)

@@ -1,0 +1,145 @@
+"""`ingest status`: what is embedded, what waits, and what failed and why."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ingestion_assets.errors import ConfigError
+from ingestion_assets.local.services import database_service
+from ingestion_assets.settings import Settings
+from ingestion_assets.store import sources, status
+from ingestion_assets.store.connection import Connection, connect
+from ingestion_assets.store.generations import Generation, in_use
+from ingestion_assets.store.schema import migrate
+from ingestion_assets.store.status import FailedChunk, PartitionStatus
+
+_LISTED = 50  # failures on a screen; --json has them all
+_COUNTS = ("documents", "chunks", "embedded", "pending", "failed")
+
+
+@click.command("status")
+@click.argument("source", required=False)
+@click.option("--failed", is_flag=True, help="List the chunks that failed, and why.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON on stdout.")
+def status_command(source: str | None, failed: bool, as_json: bool) -> None:
+    """Say what is embedded, what waits and what failed: by source, or SOURCE by partition.
+
+    The exit code is 0, whatever the answer.
+    """
+    with database_service(Settings.from_environment()) as found:
+        if found.note:
+            click.secho(found.note, dim=True, err=True)
+        migrate(found.address)
+        with connect(found.address) as connection:
+            _check(connection, source)
+            answer = _failures if failed else _overview
+            answer(connection, source, as_json)
+
+
+def _check(connection: Connection, source: str | None) -> None:
+    known = sources.names(connection)
+    if source is not None and source not in known:
+        raise ConfigError(
+            f"nothing is stored of a source {source!r}; stored are:"
+            f" {', '.join(known) or 'none'}. `ingest run {source}` ingests it"
+        )
+
+
+def _overview(connection: Connection, source: str | None, as_json: bool) -> None:
+    generations = in_use(connection)
+    partitions = status.partitions(connection, source)
+    if as_json:
+        listed = [_described(generation) for generation in generations]
+        _print_json({"generations": listed, "partitions": [asdict(p) for p in partitions]})
+        return
+    for generation in generations:
+        click.echo(_headline(generation), err=True)
+    if not partitions:
+        click.echo("Nothing is stored yet: run `ingest run` first.", err=True)
+        return
+    _console().print(_table(partitions, by_partition=source is not None))
+    if any(partition.failed for partition in partitions):
+        click.echo(f"See what failed:  {_command('ingest status', source)} --failed", err=True)
+
+
+def _failures(connection: Connection, source: str | None, as_json: bool) -> None:
+    if as_json:
+        _print_json([asdict(failure) for failure in status.failures(connection, source)])
+        return
+    failures = status.failures(connection, source, _LISTED + 1)
+    for failure in failures[:_LISTED]:
+        _show(failure)
+    if not failures:
+        click.echo("Nothing has failed.", err=True)
+        return
+    if len(failures) > _LISTED:
+        click.echo(f"… and more than these {_LISTED}: --json lists all", err=True)
+    click.echo(f"Retry them:  {_command('ingest run', source)} --retry-failed", err=True)
+
+
+def _described(generation: Generation) -> dict[str, Any]:
+    names = ("generation_id", "model", "digest", "dimensions", "status")
+    return {name: getattr(generation, name) for name in names}
+
+
+def _headline(generation: Generation) -> str:
+    return (
+        f"Generation {generation.generation_id} ({generation.status}): {generation.model},"
+        f" {generation.dimensions} dimensions"
+    )
+
+
+def _command(command: str, source: str | None) -> str:
+    return f"{command} {source}" if source else command
+
+
+def _table(partitions: Sequence[PartitionStatus], *, by_partition: bool) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("partition" if by_partition else "source", overflow="fold")
+    for name in _COUNTS:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("oldest pending", no_wrap=True)
+    if by_partition:
+        for partition in partitions:
+            _add_row(table, partition.partition_key, [partition])
+    else:
+        for source, of_source in groupby(partitions, lambda partition: partition.source):
+            _add_row(table, source, list(of_source))
+    return table
+
+
+def _add_row(table: Table, name: str, partitions: Sequence[PartitionStatus]) -> None:
+    totals = {count: sum(getattr(p, count) for p in partitions) for count in _COUNTS}
+    oldest = min((p.oldest_pending for p in partitions if p.oldest_pending), default=None)
+    cells = [
+        Text(f"{n:,}", "red" if name == "failed" and n else "") for name, n in totals.items()
+    ]
+    table.add_row(name, *cells, f"{oldest:%Y-%m-%d %H:%M}" if oldest else "")
+
+
+def _show(failure: FailedChunk) -> None:
+    kind = "quarantined" if failure.quarantined else "to be retried"
+    tries = f"{failure.attempts} attempt{'s' * (failure.attempts != 1)}"
+    place = f"{failure.source}/{failure.uri}"
+    console = _console()
+    console.print(Text.assemble((place, "bold"), (f"  {failure.heading}", "cyan")))
+    console.print(Text.assemble((f"  {failure.error_class}", "red"), f": {failure.error}"))
+    console.print(
+        Text(f"  {kind} after {tries}, {failure.failed_at:%Y-%m-%d %H:%M}, {failure.chunk_id}")
+    )
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def _print_json(answer: dict[str, Any] | Iterable[Any]) -> None:
+    click.echo(json.dumps(answer, default=str, indent=2))
