@@ -67,7 +67,7 @@ def _migrate() -> Callable[[str], None] | None:
 
 
 def _forgo_durability(server: str) -> None:
-    """Creating and dropping databases waits for the disk; tests that kill processes do not need it."""
+    """Creating databases waits for the disk; tests that kill processes do not need it."""
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET fsync = off")
         connection.execute("SELECT pg_reload_conf()")

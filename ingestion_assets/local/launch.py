@@ -9,7 +9,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
-_SET_PARENT_DEATH_SIGNAL, _SET_KEEP_CAPABILITIES, _AMBIENT, _AMBIENT_RAISE = 1, 8, 47, 2
+_SET_PARENT_DEATH_SIGNAL, _SET_SECURE_BITS, _AMBIENT, _AMBIENT_RAISE = 1, 28, 47, 2
+_NO_SETUID_FIXUP, _KEEP_CAPABILITIES = 4, 16
 _CAPABILITY_VERSION_3 = 0x20080522
 _DAC_OVERRIDE = 1
 
@@ -49,7 +50,9 @@ def _become(uid: int) -> None:
     the one capability that survives here (CAP_DAC_OVERRIDE) leaves their permissions alone.
     """
     if sys.platform == "linux":
-        _prctl(_SET_KEEP_CAPABILITIES, 1)
+        # Without the first bit access(2), with which initdb looks for its programs, would still
+        # answer as for a user without the capability.
+        _prctl(_SET_SECURE_BITS, _NO_SETUID_FIXUP | _KEEP_CAPABILITIES)
     os.setgroups([])
     os.setgid(uid)
     os.setuid(uid)

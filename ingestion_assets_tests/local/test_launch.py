@@ -30,3 +30,11 @@ def test_private_folders_of_root_can_be_read(tmp_path):
     (tmp_path / "file").write_text("inside")
     tmp_path.chmod(0o700)
     assert run(f"print(open({str(tmp_path / 'file')!r}).read())") == "inside"
+
+
+def test_programs_in_private_folders_of_root_pass_for_executable(tmp_path):
+    (tmp_path / "program").write_text("#!/bin/sh\n")
+    (tmp_path / "program").chmod(0o700)
+    tmp_path.chmod(0o700)
+    check = f"import os; print(os.access({str(tmp_path / 'program')!r}, os.X_OK))"
+    assert run(check) == "True"
