@@ -10,6 +10,7 @@ from ingestion_assets import __version__
 from ingestion_assets.cli.migrate import migrate
 from ingestion_assets.cli.run import run
 from ingestion_assets.cli.search import search
+from ingestion_assets.cli.status import status
 from ingestion_assets.cli.up import up
 from ingestion_assets.errors import ConfigError, IngestionError
 
@@ -44,5 +45,5 @@ def main(verbose: bool) -> None:
     """
 
 
-for command in (run, up, search, migrate):
+for command in (run, up, status, search, migrate):
     main.add_command(command)

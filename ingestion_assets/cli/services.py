@@ -24,4 +24,5 @@ def services(settings: Settings) -> Iterator[Services]:
 def export(running: Services) -> None:
     """Tell Dagster, and the processes it starts, where the services are."""
     os.environ["INGESTION_DATABASE_URL"] = running.database_url
-    os.environ["OLLAMA_HOST"] = running.ollama_host
+    if not os.environ.get("OLLAMA_HOSTS"):
+        os.environ["OLLAMA_HOST"] = running.ollama_host

@@ -2,8 +2,10 @@
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -15,21 +17,22 @@ from rich.text import Text
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.local.services import database_service
 from ingestion_assets.settings import Settings
-from ingestion_assets.store import sources, status
+from ingestion_assets.store import status as store
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.generations import Generation, in_use
 from ingestion_assets.store.schema import migrate
 from ingestion_assets.store.status import FailedChunk, PartitionStatus
 
 _LISTED = 50  # failures on a screen; --json has them all
+_WIDTH = 76  # characters of a failure's reason in a line
 _COUNTS = ("documents", "chunks", "embedded", "pending", "failed")
 
 
-@click.command("status")
+@click.command()
 @click.argument("source", required=False)
 @click.option("--failed", is_flag=True, help="List the chunks that failed, and why.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON on stdout.")
-def status_command(source: str | None, failed: bool, as_json: bool) -> None:
+def status(source: str | None, failed: bool, as_json: bool) -> None:
     """Say what is embedded, what waits and what failed: by source, or SOURCE by partition.
 
     The exit code is 0, whatever the answer.
@@ -45,7 +48,7 @@ def status_command(source: str | None, failed: bool, as_json: bool) -> None:
 
 
 def _check(connection: Connection, source: str | None) -> None:
-    known = sources.names(connection)
+    known = store.sources(connection)
     if source is not None and source not in known:
         raise ConfigError(
             f"nothing is stored of a source {source!r}; stored are:"
@@ -55,26 +58,26 @@ def _check(connection: Connection, source: str | None) -> None:
 
 def _overview(connection: Connection, source: str | None, as_json: bool) -> None:
     generations = in_use(connection)
-    partitions = status.partitions(connection, source)
+    partitions = store.partitions(connection, source)
     if as_json:
         listed = [_described(generation) for generation in generations]
         _print_json({"generations": listed, "partitions": [asdict(p) for p in partitions]})
         return
     for generation in generations:
-        click.echo(_headline(generation), err=True)
+        click.echo(_headline(generation))
     if not partitions:
         click.echo("Nothing is stored yet: run `ingest run` first.", err=True)
         return
-    _console().print(_table(partitions, by_partition=source is not None))
+    Console().print(_table(partitions, by_partition=source is not None))
     if any(partition.failed for partition in partitions):
         click.echo(f"See what failed:  {_command('ingest status', source)} --failed", err=True)
 
 
 def _failures(connection: Connection, source: str | None, as_json: bool) -> None:
     if as_json:
-        _print_json([asdict(failure) for failure in status.failures(connection, source)])
+        _print_json([asdict(failure) for failure in store.failures(connection, source)])
         return
-    failures = status.failures(connection, source, _LISTED + 1)
+    failures = store.failures(connection, source, _LISTED + 1)
     for failure in failures[:_LISTED]:
         _show(failure)
     if not failures:
@@ -102,11 +105,11 @@ def _command(command: str, source: str | None) -> str:
 
 
 def _table(partitions: Sequence[PartitionStatus], *, by_partition: bool) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("partition" if by_partition else "source", overflow="fold")
     for name in _COUNTS:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("oldest pending", no_wrap=True)
+    table.add_column("waiting since", justify="right", no_wrap=True)
     if by_partition:
         for partition in partitions:
             _add_row(table, partition.partition_key, [partition])
@@ -117,28 +120,34 @@ def _table(partitions: Sequence[PartitionStatus], *, by_partition: bool) -> Tabl
 
 
 def _add_row(table: Table, name: str, partitions: Sequence[PartitionStatus]) -> None:
-    totals = {count: sum(getattr(p, count) for p in partitions) for count in _COUNTS}
-    oldest = min((p.oldest_pending for p in partitions if p.oldest_pending), default=None)
-    cells = [
-        Text(f"{n:,}", "red" if name == "failed" and n else "") for name, n in totals.items()
-    ]
-    table.add_row(name, *cells, f"{oldest:%Y-%m-%d %H:%M}" if oldest else "")
+    totals = [sum(getattr(partition, count) for partition in partitions) for count in _COUNTS]
+    waiting = [p.oldest_pending for p in partitions if p.oldest_pending]
+    table.add_row(
+        name,
+        *(f"{total:,}" for total in totals),
+        _minute(min(waiting)) if waiting else "",
+        style="red" if totals[-1] else "",
+    )
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def _show(failure: FailedChunk) -> None:
     kind = "quarantined" if failure.quarantined else "to be retried"
     tries = f"{failure.attempts} attempt{'s' * (failure.attempts != 1)}"
-    place = f"{failure.source}/{failure.uri}"
-    console = _console()
-    console.print(Text.assemble((place, "bold"), (f"  {failure.heading}", "cyan")))
-    console.print(Text.assemble((f"  {failure.error_class}", "red"), f": {failure.error}"))
-    console.print(
-        Text(f"  {kind} after {tries}, {failure.failed_at:%Y-%m-%d %H:%M}, {failure.chunk_id}")
-    )
+    place = (f"{failure.source}/{failure.uri}", "bold")
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console.print(Text.assemble(place, (f"  {failure.heading}" if failure.heading else "", "cyan")))
+    console.print(Text(_indented(f"{failure.error_class}: {failure.error}"), "red"))
+    when = f"{_minute(failure.failed_at)}, generation {failure.generation_id}"
+    console.print(Text(_indented(f"{kind} after {tries}, {when}"), "dim"))
 
 
-def _console() -> Console:
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+def _indented(text: str) -> str:
+    lines = textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return textwrap.indent("\n".join(lines), "  ")
 
 
 def _print_json(answer: dict[str, Any] | Iterable[Any]) -> None:

@@ -35,6 +35,7 @@ class Summary:
     chunks: int = 0
     embedded: int = 0
     reused: int = 0
+    quarantined: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
 
@@ -52,6 +53,10 @@ def summarise(source: str, outcomes: Iterable["Outcome"]) -> Summary:
         summary.seconds += outcome.seconds
         if outcome.error:
             summary.failures.append(f"{outcome.partition_key}: {outcome.error}")
+    if summary.quarantined:
+        summary.failures.append(
+            f"{summary.quarantined} chunks cannot be embedded; see: ingest status --failed"
+        )
     return summary
 
 
@@ -79,6 +84,7 @@ def _add(summary: Summary, figures: Any) -> None:
     summary.chunks += figures.get("chunks", {}).get("dagster/row_count", 0)
     summary.embedded += figures.get("embeddings", {}).get("embedded", 0)
     summary.reused += figures.get("embeddings", {}).get("reused", 0)
+    summary.quarantined += figures.get("embeddings", {}).get("quarantined", 0)
 
 
 def _table(summaries: Sequence[Summary]) -> Table:

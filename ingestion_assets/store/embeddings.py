@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any, LiteralString
 from uuid import UUID
 
 import numpy as np
@@ -10,6 +11,7 @@ from psycopg import sql
 
 from ingestion_assets.changes import Text, Vectors
 from ingestion_assets.chunks.chunk import embedded_text
+from ingestion_assets.store import ledger
 from ingestion_assets.store.connection import Connection, durable
 from ingestion_assets.store.copy import copy_vectors
 from ingestion_assets.store.generations import Generation, active
@@ -19,21 +21,43 @@ _FIRST = UUID(int=0)
 _MISSING = """
 SELECT c.chunk_id, c.content_hash, c.heading, c.text, c.tokens
 FROM ingestion.chunks c
-WHERE c.partition_key = %s AND c.chunk_id > %s AND NOT c.superseded
+WHERE c.partition_key = %(key)s AND c.chunk_id > %(after)s AND NOT c.superseded
   AND NOT EXISTS (SELECT FROM {table} twin WHERE twin.content_hash = c.content_hash)
-ORDER BY c.chunk_id LIMIT %s
+  AND {wanted}
+ORDER BY c.chunk_id LIMIT %(limit)s
 """
+_UNLESS_QUARANTINED = """NOT EXISTS (
+    SELECT FROM ingestion.ledger twin
+    WHERE twin.generation_id = %(generation)s AND twin.content_hash = c.content_hash
+      AND twin.state = 'error' AND twin.quarantined
+)"""
+_IF_FAILED = """EXISTS (
+    SELECT FROM ingestion.ledger l
+    WHERE l.generation_id = %(generation)s AND l.chunk_id = c.chunk_id
+      AND l.content_hash = c.content_hash AND l.state = 'error'
+)"""
+# Left alone, the planner sorts the rest of the partition for every page while it has no statistics,
+# as in a first load, and starts parallel workers for every page when it has some.
+_IN_ORDER = "SET LOCAL enable_sort = off; SET LOCAL max_parallel_workers_per_gather = 0"
 _REUSE = """
-INSERT INTO {table} (chunk_id, content_hash, embedding)
-SELECT c.chunk_id, c.content_hash, twin.embedding
-FROM ingestion.chunks c LEFT JOIN {table} e USING (chunk_id)
-CROSS JOIN LATERAL (
-    SELECT t.embedding FROM {table} t WHERE t.content_hash = c.content_hash LIMIT 1
-) twin
-WHERE c.partition_key = %s AND NOT c.superseded
-  AND e.content_hash IS DISTINCT FROM c.content_hash
-ON CONFLICT (chunk_id) DO UPDATE SET
-    content_hash = EXCLUDED.content_hash, embedding = EXCLUDED.embedding, embedded_at = now()
+WITH copied AS (
+    INSERT INTO {table} (chunk_id, content_hash, embedding)
+    SELECT c.chunk_id, c.content_hash, twin.embedding
+    FROM ingestion.chunks c LEFT JOIN {table} e USING (chunk_id)
+    CROSS JOIN LATERAL (
+        SELECT t.embedding FROM {table} t WHERE t.content_hash = c.content_hash LIMIT 1
+    ) twin
+    WHERE c.partition_key = %(key)s AND NOT c.superseded
+      AND e.content_hash IS DISTINCT FROM c.content_hash
+    ON CONFLICT (chunk_id) DO UPDATE SET
+        content_hash = EXCLUDED.content_hash, embedding = EXCLUDED.embedding, embedded_at = now()
+    RETURNING chunk_id, content_hash
+), settled AS (
+    DELETE FROM ingestion.ledger l USING copied
+    WHERE l.generation_id = %(generation)s AND l.chunk_id = copied.chunk_id
+      AND l.content_hash = copied.content_hash
+)
+SELECT count(*) FROM copied
 """
 _MAKE_ROOM = """
 WITH current AS (
@@ -53,12 +77,27 @@ WHERE old.partition_key = %(key)s AND old.superseded AND old.document_id NOT IN 
     FROM ingestion.chunks c LEFT JOIN {table} e USING (chunk_id)
     WHERE c.partition_key = %(key)s AND NOT c.superseded
       AND e.content_hash IS DISTINCT FROM c.content_hash
+      AND NOT EXISTS (
+          SELECT FROM ingestion.ledger l
+          WHERE l.generation_id = %(generation)s AND l.chunk_id = c.chunk_id
+            AND l.content_hash = c.content_hash AND l.quarantined
+      )
 )
 """
+_SWEEP_VECTORS = """
+DELETE FROM {table} e USING ingestion.chunks c, ingestion.ledger l
+WHERE c.partition_key = %(key)s AND e.chunk_id = c.chunk_id AND e.content_hash <> c.content_hash
+  AND l.generation_id = %(generation)s AND l.chunk_id = c.chunk_id
+  AND l.content_hash = c.content_hash AND l.quarantined
+"""
 _COUNT = """
-SELECT count(*), count(e.chunk_id) FILTER (WHERE e.content_hash = c.content_hash)
-FROM ingestion.chunks c LEFT JOIN {table} e USING (chunk_id)
-WHERE c.partition_key = %s AND NOT c.superseded
+SELECT count(*), count(*) FILTER (WHERE e.content_hash = c.content_hash),
+       count(*) FILTER (WHERE e.content_hash IS DISTINCT FROM c.content_hash AND l.quarantined)
+FROM ingestion.chunks c
+LEFT JOIN {table} e USING (chunk_id)
+LEFT JOIN ingestion.ledger l ON l.generation_id = %(generation)s AND l.chunk_id = c.chunk_id
+                            AND l.content_hash = c.content_hash
+WHERE c.partition_key = %(key)s AND NOT c.superseded
 """
 
 
@@ -69,10 +108,17 @@ class Coverage:
     Attributes:
         chunks: chunks of the partition.
         embedded: those whose vector is stored and belongs to their present text.
+        quarantined: those that have none because their text is at fault.
     """
 
     chunks: int
     embedded: int
+    quarantined: int = 0
+
+    @property
+    def missing(self) -> int:
+        """Chunks with neither a vector nor a text that is at fault."""
+        return self.chunks - self.embedded - self.quarantined
 
 
 def missing(
@@ -81,24 +127,28 @@ def missing(
     partition_key: str,
     *,
     prefix: str | None,
+    only_failed: bool = False,
     after: UUID = _FIRST,
     limit: int = 1000,
 ) -> list[Text]:
     """The next page of chunks whose present text has no vector yet, ordered by id.
 
-    A chunk whose text has a vector elsewhere in the generation is left to `reuse`.
+    A chunk whose text has a vector elsewhere in the generation is left to `reuse`, one whose text
+    is quarantined in the generation is left alone.
 
     Args:
         prefix: the source's own instruction; it takes the place of the generation's.
+        only_failed: chunks with an error in the ledger and no others, quarantined or not.
         after: the last id of the page before.
         limit: chunks in a page.
     """
     lead = generation.document_prefix if prefix is None else prefix
-    query = sql.SQL(_MISSING).format(table=generation.table)
+    wanted = sql.SQL(_IF_FAILED if only_failed else _UNLESS_QUARANTINED)
+    query = sql.SQL(_MISSING).format(table=generation.table, wanted=wanted)
+    page = {"after": after, "limit": limit, **_where(generation, partition_key)}
     with connection.transaction():
-        # Without statistics, as in a first load, the planner would sort the rest for every page.
-        connection.execute("SET LOCAL enable_sort = off")
-        rows = connection.execute(query, (partition_key, after, limit), binary=True)
+        connection.execute(_IN_ORDER)
+        rows = connection.execute(query, page, binary=True)
     return [
         Text(chunk_id, content_hash, lead + embedded_text(heading, text), tokens)
         for chunk_id, content_hash, heading, text, tokens in rows
@@ -110,15 +160,24 @@ def pages(
     generation: Generation,
     partition_key: str,
     prefix: str | None,
+    *,
+    only_failed: bool = False,
 ) -> Iterator[list[Text]]:
-    """Pages of chunks whose present text has no vector yet, read as they are asked for.
+    """Pages of what is `missing`, read as they are asked for.
 
     No connection is held between two pages.
     """
     after = _FIRST
     while True:
         with connect() as connection:
-            page = missing(connection, generation, partition_key, prefix=prefix, after=after)
+            page = missing(
+                connection,
+                generation,
+                partition_key,
+                prefix=prefix,
+                only_failed=only_failed,
+                after=after,
+            )
         if not page:
             return
         yield page
@@ -128,7 +187,8 @@ def pages(
 def reuse(connection: Connection, generation: Generation, partition_key: str) -> int:
     """Copy vectors of identical texts inside the database; returns how many."""
     query = sql.SQL(_REUSE).format(table=generation.table)
-    return connection.execute(query, (partition_key,)).rowcount
+    row = connection.execute(query, _where(generation, partition_key)).fetchone()
+    return row[0] if row else 0
 
 
 def write(connection: Connection, generation: Generation, vectors: Vectors) -> int:
@@ -152,26 +212,41 @@ def write(connection: Connection, generation: Generation, vectors: Vectors) -> i
         ).fetchall()
         current = _take(vectors, [position - 1 for (position,) in rows])
         copy_vectors(connection, generation, current)
+        ledger.settle(connection, generation, current)
     return len(current.ids)
 
 
 def finish(connection: Connection, generation: Generation, partition_key: str) -> Coverage:
-    """Complete a partition: drop superseded chunks that are replaced, and make all durable.
+    """Complete a partition: drop what is replaced, and make all durable.
 
-    Replaced means: in the generation that search reads, which need not be the one just written.
+    A superseded chunk is replaced in the generation that search reads, which need not be the one
+    just written. A quarantined text, too, replaces what its chunk had before.
     """
     with durable(connection):
+        ledger.sweep(connection, partition_key)
+        _sweep(connection, _SWEEP_VECTORS, generation, partition_key)
         searched = active(connection)
         if searched is not None:
-            connection.execute(sql.SQL(_SWEEP).format(table=searched.table), {"key": partition_key})
+            _sweep(connection, _SWEEP, searched, partition_key)
     return coverage(connection, generation, partition_key)
 
 
 def coverage(connection: Connection, generation: Generation, partition_key: str) -> Coverage:
-    """Count a partition's chunks and those of them that are embedded."""
+    """Count a partition's chunks, and what became of them."""
     query = sql.SQL(_COUNT).format(table=generation.table)
-    row = connection.execute(query, (partition_key,)).fetchone()
+    row = connection.execute(query, _where(generation, partition_key)).fetchone()
     return Coverage(*row) if row else Coverage(0, 0)
+
+
+def _sweep(
+    connection: Connection, statement: LiteralString, generation: Generation, partition_key: str
+) -> None:
+    query = sql.SQL(statement).format(table=generation.table)
+    connection.execute(query, _where(generation, partition_key))
+
+
+def _where(generation: Generation, partition_key: str) -> dict[str, Any]:
+    return {"generation": generation.generation_id, "key": partition_key}
 
 
 def _take(vectors: Vectors, positions: Sequence[int]) -> Vectors:

@@ -83,6 +83,13 @@ def active(connection: Connection) -> Generation | None:
     return _one(connection, "status = 'active'", ())
 
 
+def in_use(connection: Connection) -> list[Generation]:
+    """The active generation, and after it those that are building."""
+    query = sql.SQL(_ROW).format(sql.SQL("status <> 'retired' ORDER BY status, generation_id"))
+    with connection.cursor(row_factory=class_row(Generation)) as cursor:
+        return cursor.execute(query).fetchall()
+
+
 def open_generation(connection: Connection, recipe: Recipe) -> Generation:
     """The generation of this recipe; the first one ever is active at once, others are building."""
     with connection.transaction():
@@ -94,8 +101,9 @@ def open_generation(connection: Connection, recipe: Recipe) -> Generation:
 
 
 def activate_when_covered(connection: Connection, generation: Generation) -> bool:
-    """Make a building generation active, once every chunk has its vector in it.
+    """Make a building generation active, once every chunk has its vector in it or is quarantined.
 
+    One without any vector is not: a model that can embed nothing must not empty the search.
     Superseded chunks are deleted with the change: in this generation all are replaced.
 
     Returns:
@@ -108,10 +116,13 @@ def activate_when_covered(connection: Connection, generation: Generation) -> boo
             "SELECT pg_advisory_xact_lock(hashtextextended('ingestion:generations', 0))"
         )
         missing = sql.SQL(
-            "SELECT EXISTS (SELECT FROM ingestion.chunks c LEFT JOIN {} e USING (chunk_id)"
-            " WHERE NOT c.superseded AND e.content_hash IS DISTINCT FROM c.content_hash)"
+            "SELECT NOT EXISTS (SELECT FROM {0}) OR EXISTS ("
+            "SELECT FROM ingestion.chunks c LEFT JOIN {0} e USING (chunk_id)"
+            " WHERE NOT c.superseded AND e.content_hash IS DISTINCT FROM c.content_hash"
+            " AND NOT EXISTS (SELECT FROM ingestion.ledger l WHERE l.generation_id = %s"
+            " AND l.chunk_id = c.chunk_id AND l.content_hash = c.content_hash AND l.quarantined))"
         ).format(generation.table)
-        row = connection.execute(missing).fetchone()
+        row = connection.execute(missing, (generation.generation_id,)).fetchone()
         if row is None or row[0]:
             return False
         _activate(connection, generation)
@@ -173,12 +184,7 @@ def _activate(connection: Connection, generation: Generation) -> None:
         " WHERE generation_id = %s",
         (generation.generation_id,),
     )
-    connection.execute(
-        sql.SQL(
-            "DROP VIEW IF EXISTS ingestion.embeddings;"
-            "CREATE VIEW ingestion.embeddings AS SELECT * FROM {}"
-        ).format(generation.table)
-    )
+    connection.execute("SELECT ingestion.show_generation(%s)", (generation.generation_id,))
 
 
 def _one(connection: Connection, condition: str, parameters: tuple[Any, ...]) -> Generation | None:

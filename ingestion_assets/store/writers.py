@@ -1,14 +1,17 @@
 """Writers of one partition: batches in, counts out, a transaction for each batch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from ingestion_assets.changes import Changes, Vectors
 from ingestion_assets.chunks.reconcile import Chunked
 from ingestion_assets.documents.document import Document
-from ingestion_assets.store import chunks, documents, embeddings
+from ingestion_assets.errors import IngestionError
+from ingestion_assets.store import chunks, documents, embeddings, ledger
 from ingestion_assets.store.connection import Connection
 from ingestion_assets.store.generations import Generation, activate_when_covered
+from ingestion_assets.store.ledger import Failed
 
 Batch_contra = TypeVar("Batch_contra", contravariant=True)
 
@@ -62,7 +65,11 @@ class ChunksWriter:
 
 @dataclass(slots=True)
 class EmbeddingsWriter:
-    """Writes the vectors of a partition; texts embedded before are copied, not embedded again."""
+    """Writes the vectors of a partition, and why some of its chunks have none.
+
+    What befell a text before, in any partition, is not tried again: its vector is copied, and so
+    is its quarantine.
+    """
 
     connection: Connection
     partition_key: str
@@ -71,13 +78,21 @@ class EmbeddingsWriter:
     _stored: int = field(default=0, init=False)
 
     def begin(self) -> None:
-        self._reuse()
+        self._treat_twins()
 
     def write(self, batch: Vectors) -> None:
         self._stored += embeddings.write(self.connection, self.generation, batch)
 
+    def reject(self, failures: Sequence[Failed]) -> None:
+        """Commit why some texts got no vector; each chunk at most once."""
+        ledger.record(self.connection, self.generation, failures)
+
+    def give_up(self, error: IngestionError) -> None:
+        """Commit why the rest of the partition got no vector."""
+        ledger.give_up(self.connection, self.generation, self.partition_key, error)
+
     def finish(self) -> dict[str, int]:
-        self._reuse()
+        self._treat_twins()
         coverage = embeddings.finish(self.connection, self.generation, self.partition_key)
         activate_when_covered(self.connection, self.generation)
         return {
@@ -85,8 +100,10 @@ class EmbeddingsWriter:
             "chunks": coverage.chunks,
             "embedded": self._stored,
             "reused": self._reused,
-            "missing": coverage.chunks - coverage.embedded,
+            "quarantined": coverage.quarantined,
+            "missing": coverage.missing,
         }
 
-    def _reuse(self) -> None:
+    def _treat_twins(self) -> None:
         self._reused += embeddings.reuse(self.connection, self.generation, self.partition_key)
+        ledger.quarantine_twins(self.connection, self.generation, self.partition_key)
