@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 import dagster as dg
+from pydantic import Field
 
 from ingestion_assets.chunks.reconcile import Splitting
 from ingestion_assets.defs import tables
@@ -90,6 +91,15 @@ def chunks(
     return Splitting(documents, lambda ids: store.call(chunk_store.stored, ids), chunker)
 
 
+class EmbeddingConfig(dg.Config):
+    """What a run embeds."""
+
+    only_failed: bool = Field(
+        default=False,
+        description="Only what failed before, texts that were put in quarantine included.",
+    )
+
+
 @dg.asset(
     deps=[chunks],
     partitions_def=partitions,
@@ -107,6 +117,7 @@ def chunks(
 @reported()
 def embeddings(
     context: dg.AssetExecutionContext,
+    config: EmbeddingConfig,
     catalog: CatalogResource,
     store: StoreResource,
     ollama: OllamaResource,
@@ -119,5 +130,11 @@ def embeddings(
     prefix = catalog.source(context.partition_key).prefix
     model = ollama.identify()
     generation = store.call(open_generation, recipe(model))
-    pages = embedding_store.pages(store.connect, generation, context.partition_key, prefix)
+    pages = embedding_store.pages(
+        store.connect,
+        generation,
+        context.partition_key,
+        prefix,
+        only_failed=config.only_failed,
+    )
     return Embedding(generation, ollama.stream(model, pages))

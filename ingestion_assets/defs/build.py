@@ -3,6 +3,7 @@
 import dagster as dg
 
 from ingestion_assets.defs.assets import chunks, embeddings, sources
+from ingestion_assets.defs.checks import every_text_is_embedded
 from ingestion_assets.defs.io_manager import PgvectorIOManager
 from ingestion_assets.defs.jobs import ingest_job
 from ingestion_assets.defs.resources import (
@@ -21,6 +22,7 @@ def definitions(settings: Settings) -> dg.Definitions:
     )
     return dg.Definitions(
         assets=[sources, chunks, embeddings],
+        asset_checks=[every_text_is_embedded],
         jobs=[ingest_job],
         resources={
             "catalog": CatalogResource(path=str(settings.sources.resolve())),
@@ -31,13 +33,18 @@ def definitions(settings: Settings) -> dg.Definitions:
                 overlap=settings.chunk_overlap,
             ),
             "ollama": OllamaResource(
-                host=settings.ollama_host,
+                hosts=list(settings.ollama_hosts) or [h for h in [settings.ollama_host] if h],
                 api_key=dg.EnvVar("OLLAMA_API_KEY") if settings.ollama_api_key else None,
                 model=settings.model,
                 workers=min(settings.workers, settings.max_workers),
+                max_workers=settings.max_workers,
                 batch_size=settings.batch_size,
                 retries=settings.batch_retries,
                 timeout=settings.timeout,
+                breaker_failures=settings.breaker_failures,
+                breaker_seconds=settings.breaker_seconds,
+                deadline=settings.deadline,
+                auto_pull=settings.auto_pull,
             ),
             "pgvector": PgvectorIOManager(store=store),
         },

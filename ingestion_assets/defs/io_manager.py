@@ -17,12 +17,13 @@ from ingestion_assets.defs.failures import reported
 from ingestion_assets.defs.report import embedded, reconciled
 from ingestion_assets.defs.resources import StoreResource
 from ingestion_assets.embedding import EmbeddingStream
-from ingestion_assets.errors import ConfigError
+from ingestion_assets.errors import ConfigError, IngestionError
 from ingestion_assets.sources import Reconciliation
 from ingestion_assets.store import frames
 from ingestion_assets.store.connection import Connection, partition_lock
 from ingestion_assets.store.frames import Frames
 from ingestion_assets.store.generations import Generation
+from ingestion_assets.store.ledger import Failed
 from ingestion_assets.store.writers import (
     ChunksWriter,
     DocumentsWriter,
@@ -102,7 +103,14 @@ def _drain(batches: Iterable[Batch], writer: PartitionWriter[Batch]) -> dict[str
 async def _drain_async(stream: EmbeddingStream, writer: EmbeddingsWriter) -> dict[str, int]:
     """Write what is embedded while the next batches are: SQL in a thread, HTTP on this loop."""
     await asyncio.to_thread(writer.begin)
-    async with contextlib.aclosing(aiter(stream)) as batches:
-        async for vectors in batches:
-            await asyncio.to_thread(writer.write, vectors)
+    try:
+        async with contextlib.aclosing(aiter(stream)) as batches:
+            async for vectors in batches:
+                await asyncio.to_thread(writer.write, vectors)
+    except IngestionError as exc:
+        await asyncio.to_thread(writer.give_up, exc)
+        raise
+    finally:
+        rejected = [Failed.of(r.text, r.error) for r in stream.rejected]
+        await asyncio.to_thread(writer.reject, rejected)
     return await asyncio.to_thread(writer.finish)

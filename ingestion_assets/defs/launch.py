@@ -13,7 +13,7 @@ from dagster._core.events import RunFailureReason
 from dagster_shared.error import SerializableErrorInfo
 
 from ingestion_assets.defs import build
-from ingestion_assets.defs.assets import EMBEDDING_POOL
+from ingestion_assets.defs.assets import EMBEDDING_POOL, embeddings
 from ingestion_assets.defs.failures import INTERRUPTED
 from ingestion_assets.defs.jobs import ingest_job
 from ingestion_assets.defs.partitions import register
@@ -81,17 +81,20 @@ def cancel_runs() -> None:
             instance.run_launcher.terminate(run.run_id)
 
 
-def materialize(keys: Sequence[str]) -> Iterator[Outcome]:
+def materialize(keys: Sequence[str], *, only_failed: bool = False) -> Iterator[Outcome]:
     """Run all three assets for each partition, one after the other, in this process.
 
     The runs are recorded in the instance, so the UI shows them.
+
+    Args:
+        only_failed: run the embeddings alone, and of these only what failed before.
     """
     definitions = build.definitions(Settings.from_environment())
     job = definitions.resolve_job_def(ingest_job.name)
     with dg.DagsterInstance.get() as instance:
         _prepare(instance, keys)
         for key in keys:
-            yield _run(job, instance, key)
+            yield _run(job, instance, key, only_failed=only_failed)
 
 
 def _prepare(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
@@ -107,13 +110,16 @@ def _limit_pool(instance: dg.DagsterInstance) -> None:
         storage.set_concurrency_slots(EMBEDDING_POOL, _EMBEDDING_RUNS)
 
 
-def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, key: str) -> Outcome:
+def _run(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, key: str, *, only_failed: bool
+) -> Outcome:
     start = monotonic()
     result = job.execute_in_process(
         instance=instance,
         partition_key=key,
         tags={_OWNER: f"{socket.gethostname()}/{os.getpid()}"},
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        run_config=_config(only_failed),
+        asset_selection=[embeddings.key] if only_failed else None,
         raise_on_error=False,
     )
     error = _error(result)
@@ -121,6 +127,13 @@ def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, key: str) -> Outco
         instance.report_run_canceled(result.dagster_run, error)
         raise KeyboardInterrupt
     return Outcome(key, result.run_id, monotonic() - start, _figures(result), error)
+
+
+def _config(only_failed: bool) -> dict[str, Any]:
+    config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    if only_failed:
+        config["ops"] = {"embeddings": {"config": {"only_failed": True}}}
+    return config
 
 
 def _figures(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:

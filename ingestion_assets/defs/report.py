@@ -25,9 +25,10 @@ def reconciled(work: Reconciliation) -> dict[str, Any]:
 def embedded(generation: Generation, stream: EmbeddingStream) -> dict[str, Any]:
     """How the embedding went, and into which generation."""
     figures = asdict(stream.metrics)
-    figures["chunks_per_s"] = figures["texts_embedded"] / max(figures["seconds"], 1e-9)
     return {
         **figures,
+        "endpoints": dg.MetadataValue.json(figures["endpoints"]),
+        "chunks_per_s": figures["texts_embedded"] / max(figures["seconds"], 1e-9),
         "generation": generation.generation_id,
         "model": generation.model,
         "dagster/table_name": f"ingestion.{generation.name}",

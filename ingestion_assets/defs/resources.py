@@ -14,7 +14,7 @@ from ingestion_assets.chunks.chunker import Chunker
 from ingestion_assets.chunks.tokens import counter_for
 from ingestion_assets.defs.event_loop import run_on
 from ingestion_assets.defs.servers import database_url, ollama_host
-from ingestion_assets.embedding import EmbeddingStream, Identity, Ollama, model_facts
+from ingestion_assets.embedding import EmbeddingStream, Endpoints, Identity, Ollama, model_facts
 from ingestion_assets.embedding.ollama import SAFE_CONTEXT
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources import Source, load
@@ -109,51 +109,67 @@ class ChunkerResource(dg.ConfigurableResource[Any]):
 
 
 class OllamaResource(dg.ConfigurableResource[Any]):
-    """One Ollama endpoint: pooled connections, a bounded number of requests in flight."""
+    """The Ollama servers of one model: pooled connections, an adaptive number of requests."""
 
-    host: str | None = Field(
-        default=None, description="As in OLLAMA_HOST; what runs on this machine if not given."
+    hosts: list[str] = Field(
+        default=[], description="Each as in OLLAMA_HOST; what runs on this machine if none."
     )
     api_key: str | None = Field(default=None, description="Sent as a bearer token.")
     model: str = Field(description="The embedding model's name in Ollama.")
-    workers: int = Field(default=4, description="Requests in flight.")
+    workers: int = Field(default=4, description="Requests in flight to a server, at first.")
+    max_workers: int = Field(default=8, description="Requests in flight to a server at most.")
     batch_size: int = Field(default=32, description="Texts per request at most.")
     retries: int = Field(default=4, description="Further attempts for a request that failed.")
     timeout: float = Field(default=300.0, description="Seconds without a byte before giving up.")
-    _client: Ollama = PrivateAttr()
+    breaker_failures: int = Field(default=5, description="In a row, that take a server out.")
+    breaker_seconds: float = Field(default=30.0, description="Until it is tried again.")
+    deadline: float = Field(default=1800.0, description="Seconds without any server to wait.")
+    auto_pull: bool = Field(default=False, description="Have a server pull a missing model.")
+    _pool: Endpoints = PrivateAttr()
     _loop: asyncio.AbstractEventLoop = PrivateAttr()
 
     @asynccontextmanager
     async def yield_for_execution(  # type: ignore[override]  # Dagster's stub knows sync only
         self, context: dg.InitResourceContext
     ) -> AsyncIterator["OllamaResource"]:
-        """Open the client on the run's own event loop, where the IO manager drains the stream."""
+        """Open the clients on the run's own event loop, where the IO manager drains the stream."""
         if context.event_loop is None:
             raise RuntimeError("Dagster gave no event loop; pass event_loop= to build_resources")
         self._loop = context.event_loop
-        async with Ollama(
-            self.host or ollama_host(),
-            api_key=self.api_key,
-            connections=max(_CONNECTIONS, self.workers + _ASIDE),
-            keepalive=max(_KEEPALIVE, self.workers),
-            timeout=self.timeout,
-        ) as client:
-            self._client = client
+        hosts = self.hosts or [ollama_host()]
+        async with Endpoints(
+            [self._client(host) for host in hosts],
+            workers=self.workers,
+            max_workers=self.max_workers,
+            breaker_failures=self.breaker_failures,
+            breaker_seconds=self.breaker_seconds,
+            deadline=self.deadline,
+            auto_pull=self.auto_pull,
+        ) as pool:
+            self._pool = pool
             yield self
 
     def identify(self) -> Identity:
-        """What the server says of the model; sends it no text."""
-        return run_on(self._loop, self._client.identify(self.model))
+        """What the servers say of the model; sends them no text."""
+        return run_on(self._loop, self._pool.identify(self.model))
 
     def stream(self, model: Identity, pages: Iterator[list[Text]]) -> EmbeddingStream:
         """The vectors of all pages, in batches; nothing is sent before it is iterated over."""
         return EmbeddingStream(
-            self._client,
+            self._pool,
             model,
             lambda: next(pages, []),
-            workers=self.workers,
             batch_size=self.batch_size,
             retries=self.retries,
+        )
+
+    def _client(self, host: str) -> Ollama:
+        return Ollama(
+            host,
+            api_key=self.api_key,
+            connections=max(_CONNECTIONS, self.max_workers + _ASIDE),
+            keepalive=max(_KEEPALIVE, self.max_workers),
+            timeout=self.timeout,
         )
 
 

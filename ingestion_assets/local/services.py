@@ -82,8 +82,9 @@ def ollama_service(settings: Settings) -> Iterator[Found]:
     Raises:
         LocalServiceError: the built-in embedder does not start.
     """
-    if settings.ollama_host is not None:
-        yield Found(settings.ollama_host)
+    configured = [*settings.ollama_hosts, settings.ollama_host]
+    if configured[0] is not None:
+        yield Found(configured[0])
         return
     if is_ollama(DEFAULT_OLLAMA):
         yield Found(DEFAULT_OLLAMA, f"Using the Ollama at {DEFAULT_OLLAMA}")

@@ -108,5 +108,5 @@ def _content(database: str) -> list[tuple[object, ...]]:
     with psycopg.connect(database) as connection:
         return connection.execute(
             "SELECT chunk_id, c.xmin::text, e.xmin::text, embedded_at"
-            " FROM ingestion.chunks c JOIN ingestion.embeddings e USING (chunk_id) ORDER BY 1"
+            " FROM ingestion.chunks c JOIN ingestion.embeddings_1 e USING (chunk_id) ORDER BY 1"
         ).fetchall()

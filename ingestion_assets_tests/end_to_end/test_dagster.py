@@ -11,9 +11,9 @@ SOURCES = """
 sources:
   - name: handbook
     root: documents
-    buckets: 4
+    buckets: 2
 """
-KEYS = [f"handbook/{bucket:02d}" for bucket in range(4)]
+KEYS = [f"handbook/{bucket:02d}" for bucket in range(2)]
 PENGUINS = "Emperor penguins walk up to a hundred kilometres across the ice to their colony."
 
 
