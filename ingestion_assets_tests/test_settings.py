@@ -23,6 +23,7 @@ def test_empty_variable_counts_as_unset() -> None:
     [
         ("INGESTION_DATABASE_URL", "postgresql://x/y", "database_url", "postgresql://x/y"),
         ("OLLAMA_HOST", "gpu:1234", "ollama_host", "gpu:1234"),
+        ("OLLAMA_HOSTS", "gpu1, http://gpu2:80 ,,", "ollama_hosts", ("gpu1", "http://gpu2:80")),
         ("OLLAMA_API_KEY", "hunter2", "ollama_api_key", "hunter2"),
         ("INGESTION_MODEL", "bge-m3", "model", "bge-m3"),
         ("INGESTION_SOURCES", "a/b.yaml", "sources", Path("a/b.yaml")),
@@ -32,6 +33,11 @@ def test_empty_variable_counts_as_unset() -> None:
         ("INGEST_BATCH_SIZE", "64", "batch_size", 64),
         ("INGEST_BATCH_RETRIES", "0", "batch_retries", 0),
         ("INGEST_TIMEOUT", "2.5", "timeout", 2.5),
+        ("INGEST_BREAKER_FAILURES", "3", "breaker_failures", 3),
+        ("INGEST_BREAKER_SECONDS", "0.5", "breaker_seconds", 0.5),
+        ("INGEST_DEADLINE", "60", "deadline", 60.0),
+        ("INGEST_AUTO_PULL", "True", "auto_pull", True),
+        ("INGEST_AUTO_PULL", "0", "auto_pull", False),
         ("INGEST_CHUNK_TOKENS", "500", "chunk_tokens", 500),
         ("INGEST_CHUNK_OVERLAP", "10", "chunk_overlap", 10),
     ],
@@ -49,11 +55,18 @@ def test_variable_is_read(variable: str, value: str, field: str, read: object) -
         ("INGEST_TIMEOUT", "nan"),
         ("INGEST_CHUNK_OVERLAP", "101"),
         ("INGEST_BATCH_RETRIES", "-1"),
+        ("INGEST_BREAKER_FAILURES", "0"),
+        ("INGEST_AUTO_PULL", "maybe"),
     ],
 )
 def test_wrong_value_is_named_with_its_variable(variable: str, value: str) -> None:
     with pytest.raises(ConfigError, match=rf"^{variable}=.?{re.escape(value)}"):
         Settings.from_environment({variable: value})
+
+
+def test_one_server_and_several_are_an_error_together() -> None:
+    with pytest.raises(ConfigError, match="unset one of them"):
+        Settings.from_environment({"OLLAMA_HOST": "gpu1", "OLLAMA_HOSTS": "gpu2,gpu3"})
 
 
 def test_overlap_shrinks_with_small_chunks() -> None:

@@ -12,7 +12,7 @@ Pages = Callable[[], Sequence[Text]]
 
 
 async def batches(
-    pages: Pages, admit: Callable[[Text], bool], *, size: int
+    pages: Pages, admit: Callable[[Text], bool], *, size: Callable[[], int]
 ) -> AsyncGenerator[list[Text], None]:
     """Batches of admitted texts, in their order; a text over a limit makes a batch of its own.
 
@@ -22,7 +22,7 @@ async def batches(
     Args:
         pages: returns the next page each time, an empty one at the end; called by one thread at
             a time.
-        size: texts in a batch at most.
+        size: texts in a batch at most, from now on.
     """
     upcoming = asyncio.create_task(asyncio.to_thread(pages))
     batch = _Batch()
@@ -33,7 +33,7 @@ async def batches(
                 if not batch.has_room(text):
                     yield batch.take()
                 batch.add(text)
-                if len(batch.texts) == size:
+                if len(batch.texts) >= size():
                     yield batch.take()
         if batch.texts:
             yield batch.take()

@@ -22,6 +22,19 @@ from ingestion_assets.errors import (
     TextTooLongError,
 )
 
+
+class OllamaTimeoutError(OllamaUnavailableError):
+    """No answer in time: overload, or a runner that hangs."""
+
+
+class RunnerUnreachableError(OllamaUnavailableError):
+    """The server answers, but cannot reach its runner, or has no memory for it."""
+
+
+class RateLimitedError(OllamaBusyError):
+    """429: too many requests, in the words of a proxy."""
+
+
 LONGEST_WAIT = 300.0  # seconds; a Retry-After beyond it is cut to it
 LONGEST_QUOTE = 200  # characters of a body that a message repeats
 
@@ -110,7 +123,7 @@ def _not_connected(exc: Exception, sent: Sent) -> OllamaError:
 
 def _timed_out(exc: Exception, sent: Sent) -> OllamaError:
     kind = type(exc).__name__
-    return OllamaUnavailableError(
+    return OllamaTimeoutError(
         sent.endpoint, f"no answer to {sent.path} in time ({kind}); raise INGEST_TIMEOUT"
     )
 
@@ -138,7 +151,8 @@ def _busy(case: _Case) -> OllamaError:
     if "usage limit" in case.said:
         return OllamaRequestError(case.sent.endpoint, f"{case.quoted}; the quota is used up")
     message = f"{case.quoted}; it is overloaded, lower INGEST_WORKERS"
-    return OllamaBusyError(case.sent.endpoint, message, _retry_after(case.reply))
+    kind = RateLimitedError if case.reply.status == 429 else OllamaBusyError
+    return kind(case.sent.endpoint, message, _retry_after(case.reply))
 
 
 def _retry_after(reply: Reply) -> float | None:
@@ -156,6 +170,10 @@ def _retry_after(reply: Reply) -> float | None:
 
 def _gone(case: _Case) -> OllamaError:
     return OllamaUnavailableError(case.sent.endpoint, f"{case.quoted}; see the server's log")
+
+
+def _unreachable(case: _Case) -> OllamaError:
+    return RunnerUnreachableError(case.sent.endpoint, f"{case.quoted}; see the server's log")
 
 
 def _died(case: _Case) -> OllamaError:
@@ -244,7 +262,7 @@ _EXCEPTION_RULES: tuple[
     tuple[tuple[type[Exception], ...], Callable[[Exception, Sent], OllamaError]], ...
 ] = (
     ((httpx.ConnectError, httpx.ConnectTimeout), _not_connected),
-    ((httpx.TimeoutException,), _timed_out),
+    ((httpx.TimeoutException, TimeoutError), _timed_out),
     ((httpx.ProxyError,), _no_proxy),
     ((httpx.NetworkError, httpx.RemoteProtocolError), _lost),
     ((httpx.DecodingError,), _not_decoded),
@@ -257,10 +275,10 @@ _BODY_RULES: tuple[tuple[re.Pattern[str], _Rule], ...] = tuple(
         (r"(do embedding request|post \"http://127\.0\.0\.1:).*: (unexpected )?eof", _died),
         (
             r"dial tcp|connection refused|connectex|connection reset|broken pipe|out of memory"
-            r"|unexpected server status|context canceled|no slots available"
-            r"|process has terminated|timed out waiting",
-            _gone,
+            r"|unexpected server status|context canceled|no slots available",
+            _unreachable,
         ),
+        (r"process has terminated|timed out waiting", _gone),
         (
             r"context length|too large to process|physical batch size|cannot be truncated",
             _too_long,

@@ -1,6 +1,9 @@
 """One endpoint's HTTP: bytes to a path, bytes of a 200 back, or a typed error."""
 
+import asyncio
 import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -13,6 +16,7 @@ from ingestion_assets.errors import ConfigError
 
 CONNECT_TIMEOUT = 5.0  # seconds
 KEEPALIVE_EXPIRY = 60.0  # seconds; Ollama never closes an idle connection, a proxy may
+DRIPPING = 2  # times the patience that a whole exchange may take, byte by byte
 _LOST = (httpx.RemoteProtocolError, httpx.NetworkError)
 
 
@@ -63,22 +67,33 @@ class Connection:
         """Post the content, or get if there is none; returns the body of the 200.
 
         Args:
-            patience: seconds without a byte before giving up; none means the connection's own.
+            patience: seconds without a byte before giving up; none means the connection's own. A
+                server that drips is given twice as many in all.
 
         Raises:
             OllamaError: everything else, as the table in `classify` has it.
         """
-        try:
-            answer = await self._send(sent, content, _timeout(patience or self.timeout))
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
-            raise classify(exc, sent) from exc
-        if answer.status_code != 200:
-            reply = Reply(
-                answer.status_code, answer.headers, answer.content, received=datetime.now(UTC)
-            )
-            raise classify(reply, sent)
+        patience = patience or self.timeout
+        with _translated(sent):
+            async with asyncio.timeout(DRIPPING * patience):
+                answer = await self._send(sent, content, _timeout(patience))
+        _check(answer, sent)
         self.stats.bytes += len(content or b"") + len(answer.content)
         return answer.content
+
+    async def lines(self, sent: Sent, content: bytes) -> AsyncIterator[str]:
+        """The lines of an answer that comes piece by piece, each as it comes.
+
+        Raises:
+            OllamaError: as for an exchange.
+        """
+        with _translated(sent):
+            async with self._fresh.stream("POST", self.base_url + sent.path, content=content) as by:
+                if by.status_code != 200:
+                    await by.aread()
+                    _check(by, sent)
+                async for line in by.aiter_lines():
+                    yield line
 
     async def _send(
         self, sent: Sent, content: bytes | None, limits: httpx.Timeout
@@ -113,6 +128,22 @@ class _Wire:
     async def __call__(self, event: str, _: dict[str, Any]) -> None:
         self.opened |= event == "connection.connect_tcp.started"
         self.answered |= event == "http11.receive_response_headers.complete"
+
+
+@contextmanager
+def _translated(sent: Sent) -> Iterator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError) as exc:
+        raise classify(exc, sent) from exc
+
+
+def _check(answer: httpx.Response, sent: Sent) -> None:
+    if answer.status_code != 200:
+        reply = Reply(
+            answer.status_code, answer.headers, answer.content, received=datetime.now(UTC)
+        )
+        raise classify(reply, sent)
 
 
 def _tls(base_url: str) -> ssl.SSLContext:

@@ -1,9 +1,7 @@
 """A batch in; vectors of its good texts and reasons for its bad ones out."""
 
-import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+import time
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,21 +9,22 @@ from numpy.typing import NDArray
 
 from ingestion_assets.changes import Text
 from ingestion_assets.embedding.answers import Answer
-from ingestion_assets.embedding.ollama import CANARY, Identity, Ollama
+from ingestion_assets.embedding.backoff import Backoff
+from ingestion_assets.embedding.batch_size import LEAST, BatchSize
+from ingestion_assets.embedding.classify import OllamaTimeoutError, RunnerUnreachableError
+from ingestion_assets.embedding.endpoint import Endpoint
+from ingestion_assets.embedding.endpoints import Endpoints
 from ingestion_assets.embedding.stats import Stats
 from ingestion_assets.errors import (
     ContentError,
     OllamaBusyError,
     OllamaError,
-    OllamaUnavailableError,
     PoisonTextError,
     RequestTooLargeError,
     TextTooLongError,
 )
 
-FIRST_PAUSE = 0.5  # seconds
-LONGEST_PAUSE = 30.0
-BUSY_PATIENCE = 600.0  # seconds that a batch waits for a server that says it is busy
+CLUMSY = (OllamaTimeoutError, RunnerUnreachableError)  # failures that a smaller batch may avoid
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,42 +43,25 @@ class Rejected:
     error: ContentError
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """How to wait between attempts: exponential, with full jitter.
-
-    Attributes:
-        sleep: waits for seconds.
-        random: a number from 0 to 1.
-    """
-
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    random: Callable[[], float] = random.random
-
-    def pause(self, failures: int, error: OllamaError) -> float:
-        """Seconds to wait after so many failures, the last of which is given."""
-        jittered = self.random() * min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 16))
-        if isinstance(error, OllamaBusyError):
-            return max(error.retry_after or 1.0, jittered)
-        return jittered
-
-
 class Delivery:
-    """Sends batches: repeats what failed in passing, bisects what fails for its content."""
+    """Sends batches: repeats what failed in passing, bisects what fails for its content.
+
+    Args:
+        retries: further attempts for a request while harmless texts pass; those that fail because
+            the server does are not counted.
+    """
 
     def __init__(
         self,
-        ollama: Ollama,
-        model: Identity,
-        permits: AbstractAsyncContextManager[None],
+        pool: Endpoints,
         *,
+        size: BatchSize,
         retries: int,
         backoff: Backoff,
         stats: Stats,
     ) -> None:
-        self._ollama = ollama
-        self._model = model
-        self._permits = permits
+        self._pool = pool
+        self._size = size
         self._retries = retries
         self._backoff = backoff
         self._stats = stats
@@ -88,96 +70,151 @@ class Delivery:
         """Every text of the batch once, as part of an Embedded or as a Rejected.
 
         Raises:
-            OllamaError: the server, not a text, is at fault; what was not yet yielded is not
+            OllamaError: the servers, not a text, are at fault; what was not yet yielded is not
                 embedded.
         """
-        left = [batch]
+        left = [_Piece(batch)]
         while left:
-            texts = left.pop()
+            piece = left.pop()
             try:
-                answer = await self._request(texts)
-            except OllamaError as error:
-                await self._suspect_texts(error)
-                if len(texts) == 1:
-                    yield await self._judge(texts[0], error)
+                sent = await self._request(piece.texts)
+            except ContentError as error:
+                if len(piece.texts) == 1:
+                    yield Rejected(piece.texts[0], error)
                 else:
-                    half = len(texts) // 2
-                    left += [texts[half:], texts[:half]]
+                    left += piece.halves()
+            except CLUMSY:
+                left += piece.halves()
             else:
-                yield _alive(texts, answer)
-                if answer.dead:
-                    left.append([texts[i] for i in answer.dead])
+                alive, dead = _sorted_out(piece.texts, sent.answer)
+                if alive.texts:
+                    yield alive
+                if dead and piece.deaths < 2:
+                    left.append(await self._cured(dead, piece.deaths, sent))
+                elif dead:
+                    sent.endpoint.reloads_help = False
+                    for text in dead:
+                        yield Rejected(text, _dead(sent.endpoint))
 
-    async def _suspect_texts(self, error: OllamaError) -> None:
-        """Raise the error unless the texts may be to blame for it.
+    async def _cured(self, texts: Sequence[Text], deaths: int, sent: "_Sent") -> "_Piece":
+        """The texts of dead vectors, to be sent again; from the second time on a sound model."""
+        if deaths == 0:
+            return _Piece(texts, 1)
+        sound = await self._pool.reload(sent.endpoint, sent.reloads)
+        return _Piece(texts, 2 if sound else 1)
 
-        They may also when a request fails again and again while a harmless one passes.
+    async def _request(self, texts: Sequence[Text]) -> "_Sent":
+        """Send texts until they are answered; permits are free for others between attempts.
+
+        Raises:
+            ContentError: the texts are to blame, and not the server.
+            OllamaTimeoutError, RunnerUnreachableError: the batch had better be smaller.
+            OllamaError: no server is left.
         """
-        if isinstance(error, ContentError):
-            return
-        if not error.retryable:
-            raise error
-        await self._send_canary(error)
-
-    async def _judge(self, text: Text, error: OllamaError) -> Embedded | Rejected:
-        """The verdict on a text that failed alone: it fails again right after a harmless one."""
-        if isinstance(error, TextTooLongError | RequestTooLargeError):
-            return Rejected(text, error)
-        await self._send_canary(error)
-        try:
-            answer = await self._request([text])
-        except ContentError as again:
-            return Rejected(text, again)
-        except OllamaError as again:
-            if not again.retryable:
-                raise
-            blame = PoisonTextError(again.endpoint, f"fails while other texts pass: {again}")
-            return Rejected(text, blame)
-        return _alive([text], answer)
-
-    async def _send_canary(self, cause: OllamaError) -> None:
-        try:
-            async with self._permits:
-                await self._attempt([CANARY])
-        except ContentError as exc:
-            raise OllamaUnavailableError(
-                exc.endpoint,
-                f"{self._model.model!r} fails on a harmless text too; unload it with"
-                f" `ollama stop {self._model.model}`",
-            ) from cause
-
-    async def _request(self, texts: Sequence[Text]) -> Answer:
-        """Send texts until they are answered; permits are free for others between attempts."""
-        tries, failures, waited = 0, 0, 0.0
+        trial = _Trial(len(texts))
+        avoid: Endpoint | None = None
         while True:
+            endpoint = await self._pool.take(len(texts), avoid)
             try:
-                async with self._permits:
-                    return await self._attempt([text.text for text in texts])
+                return await self._send(endpoint, texts)
             except OllamaError as error:
-                tries += 1
-                failures += not isinstance(error, OllamaBusyError)
-                if not error.retryable or failures > self._retries or waited > BUSY_PATIENCE:
-                    raise
-                pause = self._backoff.pause(tries, error)
-            waited += pause
+                await self._blame(trial, endpoint, error)
+                pause = self._backoff.pause(trial.attempts, error)
             self._stats.retries += 1
-            await self._backoff.sleep(pause)
+            avoid = endpoint
+            if endpoint.available and not self._pool.has_room_besides(endpoint):
+                await self._backoff.sleep(pause)
 
-    async def _attempt(self, texts: Sequence[str]) -> Answer:
-        model = self._model
+    async def _send(self, endpoint: Endpoint, texts: Sequence[Text]) -> "_Sent":
+        reloads, started = endpoint.reloads, time.perf_counter()
         with self._stats.request(len(texts)):
-            answer = await self._ollama.embed(
-                model.model, texts, options=model.options, dimensions=model.dimensions
-            )
+            answer = await self._pool.send(endpoint, [text.text for text in texts])
         self._stats.tokens += answer.tokens
-        if len(answer.dead) == len(texts):
-            raise PoisonTextError(self._ollama.base_url, "a vector of zeros, NaN or infinity")
-        return answer
+        self._size.succeeded(len(texts), time.perf_counter() - started)
+        return _Sent(answer, endpoint, reloads)
+
+    async def _blame(self, trial: "_Trial", endpoint: Endpoint, error: OllamaError) -> None:
+        """Raise the error, or a verdict on the texts; return if they deserve another attempt.
+
+        Texts are to blame if they fail again and again while a harmless one passes, which a single
+        failure does not show.
+        """
+        trial.attempts += 1
+        if isinstance(error, ContentError):
+            if trial.texts > 1 or isinstance(error, TextTooLongError | RequestTooLargeError):
+                raise error
+            if await self._pool.passes_canary(endpoint):
+                trial.condemn(error)
+            return
+        if isinstance(error, OllamaBusyError) or not error.retryable:
+            return  # the pool sees to the server, and raises when none is left
+        if isinstance(error, CLUMSY):
+            self._shrink(trial, error)
+        trial.failures += 1
+        if trial.failures > min(self._retries, 1) and not await self._pool.passes_canary(endpoint):
+            trial.failures = min(self._retries, 1)
+        if trial.failures > self._retries:
+            blame = f"fails while other texts pass: {error}"
+            raise PoisonTextError(endpoint.url, blame) from error
+
+    def _shrink(self, trial: "_Trial", error: OllamaError) -> None:
+        """Count it against the size of batches; raise the second time if this one can be halved."""
+        trial.clumsy += 1
+        self._size.failed()
+        if trial.clumsy > 1 and trial.texts > LEAST:
+            raise error
 
 
-def _alive(texts: Sequence[Text], answer: Answer) -> Embedded:
+@dataclass(slots=True)
+class _Trial:
+    """What happened to one list of texts so far."""
+
+    texts: int
+    attempts: int = 0
+    failures: int = 0  # that are not known to be the server's
+    clumsy: int = 0
+    condemned: bool = False
+
+    def condemn(self, error: ContentError) -> None:
+        """Raise the error the second time: a text that fails again is to blame."""
+        if self.condemned:
+            raise error
+        self.condemned = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Texts to send together; `deaths` says how often they had dead vectors, 2 at most."""
+
+    texts: Sequence[Text]
+    deaths: int = 0
+
+    def halves(self) -> "list[_Piece]":
+        """Both halves, the first one last."""
+        half = len(self.texts) // 2
+        return [_Piece(self.texts[half:], self.deaths), _Piece(self.texts[:half], self.deaths)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """An answer and where it is from; `reloads` of the endpoint when it was asked for."""
+
+    answer: Answer
+    endpoint: Endpoint
+    reloads: int
+
+
+def _sorted_out(texts: Sequence[Text], answer: Answer) -> tuple[Embedded, list[Text]]:
+    """Texts with their vectors, and texts with dead ones."""
     if not answer.dead:
-        return Embedded(texts, answer.matrix)
+        return Embedded(texts, answer.matrix), []
     dead = set(answer.dead)
-    kept = [text for i, text in enumerate(texts) if i not in dead]
-    return Embedded(kept, np.delete(answer.matrix, answer.dead, axis=0))
+    alive = [text for i, text in enumerate(texts) if i not in dead]
+    matrix = np.delete(answer.matrix, answer.dead, axis=0)
+    return Embedded(alive, matrix), [texts[i] for i in answer.dead]
+
+
+def _dead(endpoint: Endpoint) -> PoisonTextError:
+    return PoisonTextError(
+        endpoint.url, "a vector of zeros, NaN or infinity, after the model was loaded afresh too"
+    )

@@ -1,22 +1,29 @@
 """One Ollama endpoint: texts in, checked vectors out."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from ingestion_assets.embedding.answers import Answer, decode
 from ingestion_assets.embedding.classify import Sent
 from ingestion_assets.embedding.connection import Connection
 from ingestion_assets.embedding.host import parse_host
 from ingestion_assets.embedding.models import model_facts
+from ingestion_assets.embedding.pull import follow
 from ingestion_assets.embedding.shown import Shown
 from ingestion_assets.embedding.stats import Stats
 from ingestion_assets.errors import ModelError, OllamaAnswerError, PoisonTextError
 
+QUESTION_PATIENCE = 30.0  # seconds; what a server knows of itself it says at once
+UNLOAD_POLL = 0.1  # seconds
+UNLOAD_BUDGET = 10.0  # seconds until an unloaded model should be off the list of running ones
 LOAD_BUDGET = 330.0  # seconds; Ollama itself gives a load up after 300
 LONGEST_TEXT = 2048  # tokens; Ollama's own physical batch, beyond which encoders cut silently
 SAFE_CONTEXT = 512  # tokens; of a model nobody knows anything about
@@ -89,6 +96,11 @@ class Ollama:
         await self._connection.__aexit__(*exc)
 
     @property
+    def timeout(self) -> float:
+        """Seconds without a byte before a request is given up."""
+        return self._connection.timeout
+
+    @property
     def stats(self) -> Stats:
         """What was sent since the client was made."""
         return self._connection.stats
@@ -112,9 +124,8 @@ class Ollama:
             ModelError: the server does not have it.
         """
         models = (await self._ask("/api/tags", model)).get("models") or ()
-        tagged = model if ":" in model.rpartition("/")[2] else f"{model}:latest"
         for entry in models:
-            if entry.get("name") == tagged:
+            if entry.get("name") == _tagged(model):
                 return str(entry.get("digest", ""))
         raise ModelError(self.base_url, model, f"no model {model!r}; run `ollama pull {model}`")
 
@@ -126,7 +137,29 @@ class Ollama:
         A disconnect makes Ollama drop the load, so a short timeout here would mean a model that
         never loads. Call it once, before requests go out in parallel.
         """
-        await self._embed(model, [], options or {}, keep_alive, truncate=False)
+        patience = max(LOAD_BUDGET, self.timeout)
+        await self._embed(model, [], options or {}, keep_alive, truncate=False, patience=patience)
+
+    async def unload(self, model: str, *, options: Mapping[str, int] | None = None) -> None:
+        """Have the model unloaded, and wait until the server no longer lists it as running.
+
+        That is waited for only so long, since another client may have it loaded again at once.
+        """
+        await self._embed(model, [], options or {}, "0s", truncate=False)
+        for _ in range(int(UNLOAD_BUDGET / UNLOAD_POLL)):
+            if _tagged(model) not in await self._running():
+                return
+            await asyncio.sleep(UNLOAD_POLL)
+
+    async def pull(self, model: str) -> None:
+        """Have the server pull the model; its progress is logged.
+
+        Raises:
+            ModelError: the pull failed; with the server's words.
+        """
+        sent = Sent(self.base_url, "/api/pull", model)
+        content = orjson.dumps({"model": model, "stream": True})
+        await follow(self._connection.lines(sent, content), sent)
 
     async def embed(
         self,
@@ -137,6 +170,7 @@ class Ollama:
         keep_alive: str = "10m",
         truncate: bool = False,
         dimensions: int | None = None,
+        patience: float | None = None,
     ) -> Answer:
         """Embed texts in one request, keeping their order; no prefix is added.
 
@@ -145,6 +179,7 @@ class Ollama:
             options: runner options; those of the preflight.
             truncate: cut texts over the context silently instead of refusing them.
             dimensions: what the vectors must have; none accepts any.
+            patience: seconds without a byte before giving up; none means the client's timeout.
 
         Raises:
             ContentError: one of the texts cannot be embedded.
@@ -153,7 +188,9 @@ class Ollama:
         Source: POST /api/embed, https://github.com/ollama/ollama/blob/main/docs/api.md
         """
         with self.stats.request(len(texts)):
-            body = await self._embed(model, texts, options or {}, keep_alive, truncate=truncate)
+            body = await self._embed(
+                model, texts, options or {}, keep_alive, truncate=truncate, patience=patience
+            )
         answer = decode(body, len(texts), self.base_url, dimensions)
         self.stats.embedded += len(texts) - len(answer.dead)
         self.stats.tokens += answer.tokens
@@ -176,26 +213,31 @@ class Ollama:
         context = _context(model, shown, longest)
         options = {"num_ctx": context, "num_batch": context}
         digest = await self.digest(model)
-        dimensions = shown.dimensions or await self._canary(model, options)
+        dimensions = shown.dimensions or len(await self._canary(model, options))
         return Identity(model, digest, dimensions, context, version, options)
 
-    async def prove(self, identity: Identity) -> None:
+    async def prove(self, identity: Identity) -> NDArray[np.float32]:
         """Load the model, and check that it embeds as the server says; four short texts.
+
+        Returns:
+            The canary's vector, shape (d,); that of every server with the same model.
 
         Raises:
             OllamaAnswerError: the vectors of known texts are not what they must be.
         """
         await self.preload(identity.model, options=identity.options)
-        dimensions = await self._canary(identity.model, identity.options)
+        vector = await self._canary(identity.model, identity.options)
+        dimensions = len(vector)
         if dimensions != identity.dimensions:
             raise OllamaAnswerError(
                 self.base_url,
                 f"{identity.model!r} gives {dimensions} dimensions where the server lists"
                 f" {identity.dimensions}; pull the model again",
             )
+        return vector
 
-    async def _canary(self, model: str, options: Mapping[str, int]) -> int:
-        """The model's dimensions; alone and in a list, a text must give the same vector."""
+    async def _canary(self, model: str, options: Mapping[str, int]) -> NDArray[np.float32]:
+        """The canary's vector; alone and in a list, a text must give the same one."""
         alone = await self.embed(model, [CANARY], options=options)
         listed = await self.embed(model, [CANARY, *_NEIGHBOURS], options=options)
         if alone.dead or listed.dead:
@@ -211,7 +253,12 @@ class Ollama:
                 f"{model!r} mixes vectors up: cosines of a text with a list that begins with it"
                 f" are {cosines.tolist()}; update Ollama",
             )
-        return int(alone.matrix.shape[1])
+        vector: NDArray[np.float32] = alone.matrix[0]
+        return vector
+
+    async def _running(self) -> set[str]:
+        models = (await self._ask("/api/ps")).get("models") or ()
+        return {str(entry.get("name")) for entry in models}
 
     async def _embed(
         self,
@@ -221,6 +268,7 @@ class Ollama:
         keep_alive: str,
         *,
         truncate: bool,
+        patience: float | None = None,
     ) -> bytes:
         sent = Sent(self.base_url, "/api/embed", model, len(texts))
         request = {
@@ -231,7 +279,6 @@ class Ollama:
             "keep_alive": keep_alive,
         }
         content = _encode(request, sent)
-        patience = None if texts else max(LOAD_BUDGET, self._connection.timeout)
         body = await self._connection.exchange(sent, content, patience=patience)
         logger.debug("%s: %d texts, %d bytes back", self.base_url, len(texts), len(body))
         return body
@@ -240,7 +287,9 @@ class Ollama:
         self, path: str, model: str = "", request: Mapping[str, object] | None = None
     ) -> dict[str, Any]:
         content = None if request is None else orjson.dumps(request)
-        body = await self._connection.exchange(Sent(self.base_url, path, model), content)
+        patience = min(QUESTION_PATIENCE, self.timeout)
+        sent = Sent(self.base_url, path, model)
+        body = await self._connection.exchange(sent, content, patience=patience)
         try:
             parsed = orjson.loads(body)
         except orjson.JSONDecodeError as exc:
@@ -248,6 +297,10 @@ class Ollama:
         if not isinstance(parsed, dict):
             raise OllamaAnswerError(self.base_url, f"{path} answered no object")
         return parsed
+
+
+def _tagged(model: str) -> str:
+    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
 
 
 def _encode(request: Mapping[str, object], sent: Sent) -> bytes:

@@ -8,8 +8,12 @@ from time import perf_counter
 import numpy as np
 
 from ingestion_assets.changes import Text, Vectors
+from ingestion_assets.embedding.backoff import Backoff
+from ingestion_assets.embedding.batch_size import BatchSize
 from ingestion_assets.embedding.batches import Pages, batches
-from ingestion_assets.embedding.delivery import Backoff, Delivery, Embedded, Rejected
+from ingestion_assets.embedding.delivery import Delivery, Embedded, Rejected
+from ingestion_assets.embedding.endpoint import EndpointState
+from ingestion_assets.embedding.endpoints import Endpoints
 from ingestion_assets.embedding.ollama import Identity, Ollama
 from ingestion_assets.embedding.stats import Stats
 
@@ -24,7 +28,7 @@ class Metrics:
     """Figures of a stream, at the end or so far.
 
     Attributes:
-        texts_sent: texts in all requests, repeated ones and canaries included.
+        texts_sent: texts in all requests, repeated ones included.
         texts_embedded: texts whose vectors were yielded or are about to be.
         rejected: texts that cannot be embedded.
         deferred: texts left out because a twin was under way.
@@ -33,6 +37,9 @@ class Metrics:
         p50_ms: median latency of the latest requests.
         seconds: since the first page was asked for.
         concurrency: most requests in flight at once.
+        rate_limit_hits: requests answered with 429 or 503.
+        batch_size: texts per request at most, as adapted.
+        endpoints: the servers, since their pool was made; canaries included.
     """
 
     texts_sent: int
@@ -46,6 +53,9 @@ class Metrics:
     p95_ms: float
     seconds: float
     concurrency: int
+    rate_limit_hits: int
+    batch_size: int
+    endpoints: list[EndpointState]
 
 
 class EmbeddingStream:
@@ -57,13 +67,13 @@ class EmbeddingStream:
     (`contextlib.aclosing`).
 
     Args:
-        ollama: an open endpoint.
-        model: as the endpoint identified it; proved once there is a first text to embed.
+        pool: open servers, or a single one's client.
+        model: as the servers identified it; proved once there is a first text to embed.
         pages: returns the next page of texts each time, an empty one at the end. Called in a
             thread, a page ahead, so it has to keep its own place.
-        workers: requests in flight at most.
+        workers: requests in flight at most, where a single client is given.
         batch_size: texts per request at most.
-        retries: further attempts for a request that failed in passing.
+        retries: further attempts for a request that fails while others pass.
         backoff: how to wait between them.
         grace: seconds that requests in flight are given to end after another one failed.
 
@@ -73,7 +83,7 @@ class EmbeddingStream:
 
     def __init__(
         self,
-        ollama: Ollama,
+        pool: Endpoints | Ollama,
         model: Identity,
         pages: Pages,
         *,
@@ -84,19 +94,21 @@ class EmbeddingStream:
         grace: float = GRACE,
     ) -> None:
         self.rejected: list[Rejected] = []
-        self._ollama, self._model, self._proved = ollama, model, False
+        if isinstance(pool, Ollama):
+            pool = Endpoints([pool], workers=workers, max_workers=workers)
+        self._pool, self._model, self._proved = pool, model, False
         self._stats = Stats()
+        self._size = BatchSize(batch_size)
         self._delivery = Delivery(
-            ollama,
-            model,
-            asyncio.Semaphore(workers),
+            pool,
+            size=self._size,
             retries=retries,
             backoff=backoff or Backoff(),
             stats=self._stats,
         )
-        self._batches = batches(pages, self._admit, size=batch_size)
+        self._batches = batches(pages, self._admit, size=lambda: self._size.size)
         # Twice as many lanes as permits: while one lane backs off or prepares, another sends.
-        self._lanes = 2 * workers
+        self._lanes = 2 * pool.max_in_flight
         self._grace = grace
         self._shelf = _Shelf(min(STORE_ROWS, STORE_BYTES // (4 * model.dimensions)))
         self._turn = asyncio.Lock()
@@ -109,7 +121,7 @@ class EmbeddingStream:
     @property
     def metrics(self) -> Metrics:
         """The figures so far."""
-        stats = self._stats
+        stats, endpoints = self._stats, self._pool.states()
         return Metrics(
             texts_sent=stats.texts,
             texts_embedded=self._embedded,
@@ -122,6 +134,9 @@ class EmbeddingStream:
             p95_ms=1e3 * stats.percentile(95),
             seconds=(self._ended or perf_counter()) - self._started if self._started else 0.0,
             concurrency=stats.peak,
+            rate_limit_hits=sum(endpoint.rate_limit_hits for endpoint in endpoints),
+            batch_size=self._size.size,
+            endpoints=endpoints,
         )
 
     @property
@@ -153,6 +168,10 @@ class EmbeddingStream:
 
     async def _work(self) -> None:
         """Run the lanes to the end of the pages, or to the first failure, which is raised."""
+        async with self._pool.serving(self._model):
+            await self._run_lanes()
+
+    async def _run_lanes(self) -> None:
         lanes = [asyncio.create_task(self._lane()) for _ in range(self._lanes)]
         try:
             done, others = await asyncio.wait(lanes, return_when=asyncio.FIRST_EXCEPTION)
@@ -174,7 +193,7 @@ class EmbeddingStream:
             async with self._turn:
                 batch = None if self._stopping else await anext(self._batches, None)
                 if batch and not self._proved:
-                    await self._ollama.prove(self._model)
+                    await self._pool.prove()
                     self._proved = True
             if batch is None:
                 return

@@ -5,7 +5,7 @@ from hashlib import blake2b
 from uuid import UUID
 
 from ingestion_assets.changes import Text
-from ingestion_assets.embedding.delivery import Backoff
+from ingestion_assets.embedding.backoff import Backoff
 
 
 def text(n: int, content: str | None = None, tokens: int = 8) -> Text:

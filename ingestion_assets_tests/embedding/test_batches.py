@@ -11,12 +11,12 @@ from ingestion_assets_tests.embedding.given import paged, text, texts
 
 
 async def sizes(pages: Pages, size: int = 32) -> list[int]:
-    return [len(batch) async for batch in batches(pages, lambda _: True, size=size)]
+    return [len(batch) async for batch in batches(pages, lambda _: True, size=lambda: size)]
 
 
 async def test_batches_keep_order_and_cross_pages() -> None:
     given = texts(10)
-    made = [batch async for batch in batches(paged(given, 3), lambda _: True, size=4)]
+    made = [batch async for batch in batches(paged(given, 3), lambda _: True, size=lambda: 4)]
     assert [len(batch) for batch in made] == [4, 4, 2]
     assert [t for batch in made for t in batch] == given
 
@@ -33,8 +33,8 @@ async def test_tokens_limit_a_batch() -> None:
 
 
 async def test_what_is_not_admitted_is_left_out() -> None:
-    made = [b async for b in batches(paged(texts(6)), lambda t: t.chunk_id.int % 2 == 0, size=9)]
-    assert [[t.chunk_id.int for t in batch] for batch in made] == [[0, 2, 4]]
+    made = batches(paged(texts(6)), lambda t: t.chunk_id.int % 2 == 0, size=lambda: 9)
+    assert [[t.chunk_id.int for t in batch] async for batch in made] == [[0, 2, 4]]
 
 
 async def test_no_pages_make_no_batches() -> None:
@@ -61,8 +61,14 @@ async def test_a_page_being_read_is_waited_for() -> None:
         finished.set()
         return []
 
-    async with aclosing(batches(slow, lambda _: True, size=1)) as made:
+    async with aclosing(batches(slow, lambda _: True, size=lambda: 1)) as made:
         await anext(made)
         await asyncio.to_thread(reading.wait, 10)
         finish.set()
     assert finished.is_set()
+
+
+async def test_the_size_may_change_on_the_way() -> None:
+    sizes_to_come = iter([4, 4, 4, 4, 2, 2, 2, 2, 2, 2])
+    made = batches(paged(texts(8)), lambda _: True, size=lambda: next(sizes_to_come))
+    assert [len(batch) async for batch in made] == [4, 2, 2]

@@ -5,7 +5,14 @@ from typing import Any
 import httpx
 import pytest
 
-from ingestion_assets.embedding.classify import Reply, Sent, classify
+from ingestion_assets.embedding.classify import (
+    OllamaTimeoutError,
+    RateLimitedError,
+    Reply,
+    RunnerUnreachableError,
+    Sent,
+    classify,
+)
 from ingestion_assets.errors import (
     ModelError,
     OllamaAnswerError,
@@ -43,20 +50,20 @@ def error(text: str) -> bytes:
         (f'{RUNNER}/v1/embeddings": unexpected EOF', PoisonTextError),
         (
             f'{RUNNER}/tokenize": dial tcp 127.0.0.1:40123: connect: connection refused',
-            OllamaUnavailableError,
+            RunnerUnreachableError,
         ),
         (
             f'{RUNNER}/tokenize": dial tcp 127.0.0.1:40123: connectex: No connection could be made',
-            OllamaUnavailableError,
+            RunnerUnreachableError,
         ),
-        (f'{RUNNER}/v1/embeddings": read: connection reset by peer', OllamaUnavailableError),
-        (f'{RUNNER}/v1/embeddings": write: broken pipe', OllamaUnavailableError),
-        ("unexpected server status: loading model", OllamaUnavailableError),
-        ("context canceled", OllamaUnavailableError),
-        ("no slots available after 10 retries", OllamaUnavailableError),
+        (f'{RUNNER}/v1/embeddings": read: connection reset by peer', RunnerUnreachableError),
+        (f'{RUNNER}/v1/embeddings": write: broken pipe', RunnerUnreachableError),
+        ("unexpected server status: loading model", RunnerUnreachableError),
+        ("context canceled", RunnerUnreachableError),
+        ("no slots available after 10 retries", RunnerUnreachableError),
         ("llama-server process has terminated: signal: killed", OllamaUnavailableError),
         ("timed out waiting for llama-server to start - ", OllamaUnavailableError),
-        ("cudaMalloc failed: out of memory", OllamaUnavailableError),
+        ("cudaMalloc failed: out of memory", RunnerUnreachableError),
         ("the input length exceeds the context length", TextTooLongError),
         ("input exceeds maximum context length and cannot be truncated further", TextTooLongError),
         ("input is too large to process. increase the physical batch size", TextTooLongError),
@@ -88,7 +95,7 @@ def test_the_body_decides_for_400_and_500(status: int, said: str, kind: type[Exc
         (405, "405 method not allowed", OllamaRequestError),
         (408, "", OllamaUnavailableError),
         (413, "<html>too large</html>", RequestTooLargeError),
-        (429, error("slow down"), OllamaBusyError),
+        (429, error("slow down"), RateLimitedError),
         (429, error("you have reached your session usage limit"), OllamaRequestError),
         (499, error("request canceled"), OllamaUnavailableError),
         (500, error("something new"), OllamaUnavailableError),
@@ -175,3 +182,9 @@ def test_a_bad_certificate_is_not_retried() -> None:
     failure = classify(httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), SENT)
     assert isinstance(failure, OllamaRequestError)
     assert "SSL_CERT_FILE" in str(failure)
+
+
+@pytest.mark.parametrize("kind", [httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError])
+def test_a_late_answer_is_told_from_none(kind: type[Exception]) -> None:
+    assert type(classify(kind("late"), SENT)) is OllamaTimeoutError
+    assert type(classify(httpx.ConnectTimeout("late"), SENT)) is OllamaUnavailableError

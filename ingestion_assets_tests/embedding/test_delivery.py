@@ -1,17 +1,19 @@
-import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
 
 from ingestion_assets.changes import Text
-from ingestion_assets.embedding.delivery import Backoff, Delivery, Embedded, Rejected
+from ingestion_assets.embedding.backoff import Backoff
+from ingestion_assets.embedding.batch_size import BatchSize
+from ingestion_assets.embedding.delivery import Delivery, Embedded, Rejected
+from ingestion_assets.embedding.endpoints import Endpoints
 from ingestion_assets.embedding.ollama import CANARY, Ollama
 from ingestion_assets.embedding.stats import Stats
 from ingestion_assets.errors import (
     ModelError,
-    OllamaAnswerError,
-    OllamaBusyError,
     OllamaUnavailableError,
     PoisonTextError,
     RequestTooLargeError,
@@ -19,8 +21,6 @@ from ingestion_assets.errors import (
 )
 from ingestion_assets_tests.embedding.given import AT_ONCE, text, texts
 from ingestion_assets_tests.services.faulty_ollama import Double
-
-AT = "http://127.0.0.1:11434"
 
 
 @pytest.fixture
@@ -33,21 +33,38 @@ async def delivered(
     ollama: Ollama, batch: Sequence[Text], backoff: Backoff = AT_ONCE, retries: int = 2
 ) -> tuple[dict[int, list[float]], list[Rejected], Stats]:
     stats = Stats()
-    flight = await ollama.identify("all-minilm")
-    await ollama.prove(flight)
-    delivery = Delivery(
-        ollama, flight, asyncio.Semaphore(1), retries=retries, backoff=backoff, stats=stats
-    )
     vectors: dict[int, list[float]] = {}
     rejected = []
-    async for outcome in delivery.embed(batch):
-        if isinstance(outcome, Embedded):
-            for t, row in zip(outcome.texts, outcome.matrix.tolist(), strict=True):
-                assert t.chunk_id.int not in vectors
-                vectors[t.chunk_id.int] = row
-        else:
-            rejected.append(outcome)
+    async with serving(ollama) as pool:
+        delivery = delivery_of(pool, retries=retries, backoff=backoff, stats=stats)
+        async for outcome in delivery.embed(batch):
+            if isinstance(outcome, Embedded):
+                for t, row in zip(outcome.texts, outcome.matrix.tolist(), strict=True):
+                    assert t.chunk_id.int not in vectors
+                    vectors[t.chunk_id.int] = row
+            else:
+                rejected.append(outcome)
     return vectors, rejected, stats
+
+
+def delivery_of(
+    pool: Endpoints,
+    retries: int = 2,
+    backoff: Backoff = AT_ONCE,
+    size: BatchSize | None = None,
+    stats: Stats | None = None,
+) -> Delivery:
+    return Delivery(
+        pool, size=size or BatchSize(), retries=retries, backoff=backoff, stats=stats or Stats()
+    )
+
+
+@asynccontextmanager
+async def serving(ollama: Ollama, deadline: float = 0.5) -> AsyncIterator[Endpoints]:
+    pool = Endpoints([ollama], workers=1, max_workers=1, breaker_seconds=0.1, deadline=deadline)
+    async with pool.serving(await pool.identify("all-minilm")):
+        await pool.prove()
+        yield pool
 
 
 def expected(double: Double, batch: Sequence[Text]) -> dict[int, list[float]]:
@@ -131,20 +148,71 @@ async def test_a_text_that_is_no_unicode_is_rejected(faulty_ollama: Double, olla
     assert [r.text for r in rejected] == [batch[1]]
 
 
+@pytest.mark.parametrize("fault", ["F8", "F10"])
 async def test_no_text_is_blamed_while_a_harmless_one_fails_too(
+    faulty_ollama: Double, ollama: Ollama, fault: str
+) -> None:
+    faulty_ollama.break_by(
+        {"fault": fault, "match": "th text"},
+        {"fault": fault, "match": CANARY, "nth": list(range(3, 1000))},
+    )
+    with pytest.raises(OllamaUnavailableError, match=r"no answer for 0\.5 s"):
+        await delivered(ollama, texts(8))
+
+
+async def test_a_runner_with_dead_vectors_is_reloaded(
     faulty_ollama: Double, ollama: Ollama
 ) -> None:
     dead_from_then_on = {"fault": "F11", "variant": "state", "match": "th text", "times": 1}
     faulty_ollama.break_by(dead_from_then_on)
-    with pytest.raises(OllamaUnavailableError, match="`ollama stop all-minilm`"):
-        await delivered(ollama, texts(8))
+    batch = texts(8)
+    vectors, rejected, _ = await delivered(ollama, batch)
+    assert vectors == expected(faulty_ollama, batch)
+    assert rejected == []
+    assert faulty_ollama.stats()["loads"] == 2
 
 
-async def test_retries_end_and_the_error_is_raised(faulty_ollama: Double, ollama: Ollama) -> None:
-    faulty_ollama.break_by({"fault": "F8", "match": "th text"}, {"fault": "F8", "nth": [4]})
-    with pytest.raises(OllamaUnavailableError, match="signal: killed"):
-        await delivered(ollama, texts(4), retries=3)
-    assert faulty_ollama.stats()["requests"]["/api/embed"] == 3 + 4 + 1
+async def test_a_reload_in_vain_is_not_repeated(faulty_ollama: Double, ollama: Ollama) -> None:
+    faulty_ollama.break_by({"fault": "F11", "match": "poison"})
+    batch = texts(32, poison=[3, 20])
+    halves = batch[:16], batch[16:]
+    stats, rejected = Stats(), []
+    async with serving(ollama) as pool:
+        delivery = delivery_of(pool, stats=stats)
+        for half in halves:
+            rejected += [o async for o in delivery.embed(half) if isinstance(o, Rejected)]
+    assert [r.text for r in rejected] == [batch[3], batch[20]]
+    assert faulty_ollama.stats()["loads"] == 2
+
+
+async def test_a_text_that_kills_the_runner_does_not_open_the_breaker(
+    faulty_ollama: Double, ollama: Ollama
+) -> None:
+    faulty_ollama.break_by({"fault": "F8", "match": "poison"})
+    async with serving(ollama) as pool:
+        outcomes = [o async for o in delivery_of(pool, retries=4).embed(texts(8, poison=[5]))]
+        assert pool.states()[0].breaker.opened == 0
+    assert [o.text.chunk_id.int for o in outcomes if isinstance(o, Rejected)] == [5]
+
+
+async def test_a_runner_that_is_not_reached_gets_smaller_batches(
+    faulty_ollama: Double, ollama: Ollama
+) -> None:
+    faulty_ollama.break_by({"fault": "F7", "batch": 17})
+    size, stats = BatchSize(32), Stats()
+    async with serving(ollama) as pool:
+        outcomes = [o async for o in delivery_of(pool, size=size, stats=stats).embed(texts(32))]
+    assert [len(o.texts) for o in outcomes if isinstance(o, Embedded)] == [16, 16]
+    assert stats.requests == 2 + 2
+    assert size.size < 32
+
+
+async def test_a_request_that_times_out_twice_is_halved(faulty_ollama: Double) -> None:
+    faulty_ollama.break_by({"fault": "F4", "batch": 17, "seconds": 9})
+    async with Ollama(faulty_ollama.url, timeout=0.1) as ollama, serving(ollama) as pool:
+        outcomes = [o async for o in delivery_of(pool).embed(texts(32))]
+        assert pool.states()[0].limiter.backoffs >= 1
+    assert [len(o.texts) for o in outcomes if isinstance(o, Embedded)] == [16, 16]
 
 
 async def test_what_cannot_be_cured_is_not_retried(faulty_ollama: Double, ollama: Ollama) -> None:
@@ -154,43 +222,44 @@ async def test_what_cannot_be_cured_is_not_retried(faulty_ollama: Double, ollama
     assert faulty_ollama.stats()["requests"]["/api/embed"] == 4
 
 
-async def test_pauses_grow_and_retry_after_is_kept(faulty_ollama: Double, ollama: Ollama) -> None:
+async def test_pauses_grow_with_every_failure(faulty_ollama: Double, ollama: Ollama) -> None:
     pauses: list[float] = []
 
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    slow = {"fault": "F14", "status": 429, "retry_after": "7", "times": 1, "match": "th text"}
     faulty_ollama.break_by(
         {"fault": "F8", "times": 3, "match": "th text"},
         {"fault": "F13", "times": 1, "match": "th text"},
-        slow,
     )
     _, _, stats = await delivered(ollama, texts(4), Backoff(sleep, lambda: 0.5), retries=3)
-    assert pauses == [0.25, 0.5, 1.0, 2.0, 7.0]
-    assert stats.retries == 5
+    assert pauses == [0.25, 0.5, 1.0, 2.0]
+    assert stats.retries == 4
 
 
-def test_a_busy_server_is_given_a_second_at_least() -> None:
-    backoff = Backoff(random=lambda: 0.0)
-    assert backoff.pause(1, OllamaBusyError(AT, "busy")) == 1.0
-    assert backoff.pause(1, OllamaAnswerError(AT, "broken")) == 0.0
-    assert Backoff(random=lambda: 1.0).pause(5000, OllamaAnswerError(AT, "broken")) == 30.0
+async def test_retry_after_is_honoured(faulty_ollama: Double, ollama: Ollama) -> None:
+    slow = {"fault": "F14", "status": 429, "retry_after": "1", "times": 1, "match": "th text"}
+    faulty_ollama.break_by(slow)
+    async with serving(ollama, deadline=5) as pool:
+        started = time.monotonic()
+        outcomes = [o async for o in delivery_of(pool).embed(texts(4))]
+        waited = time.monotonic() - started
+        assert pool.states()[0].rate_limit_hits == 1
+    assert [len(o.texts) for o in outcomes if isinstance(o, Embedded)] == [4]
+    assert waited >= 1
 
 
 async def test_a_permit_is_free_while_a_batch_waits(faulty_ollama: Double, ollama: Ollama) -> None:
-    flight = await ollama.identify("all-minilm")
-    await ollama.prove(flight)
-    permits = asyncio.Semaphore(1)
-    locked: list[bool] = []
+    in_flight: list[int] = []
+    faulty_ollama.break_by({"fault": "F8", "times": 2, "match": "th text"})
+    async with serving(ollama) as pool:
 
-    async def sleep(_: float) -> None:
-        locked.append(permits.locked())
+        async def sleep(_: float) -> None:
+            in_flight.append(pool.states()[0].limiter.in_flight)
 
-    faulty_ollama.break_by({"fault": "F8", "times": 2})
-    delivery = Delivery(ollama, flight, permits, retries=2, backoff=Backoff(sleep), stats=Stats())
-    outcomes = [outcome async for outcome in delivery.embed(texts(1))]
-    assert locked == [False, False]
+        delivery = delivery_of(pool, backoff=Backoff(sleep))
+        outcomes = [outcome async for outcome in delivery.embed(texts(1))]
+    assert in_flight == [0, 0]
     assert np.concatenate([o.matrix for o in outcomes if isinstance(o, Embedded)]).shape == (1, 384)
 
 

@@ -210,3 +210,20 @@ async def test_proving_refuses_other_dimensions_than_listed(faulty_ollama: Doubl
         identity = replace(await ollama.identify("all-minilm"), dimensions=768)
         with pytest.raises(OllamaAnswerError, match="384 dimensions where the server lists 768"):
             await ollama.prove(identity)
+
+
+async def test_a_server_that_drips_is_given_up(faulty_ollama: Double) -> None:
+    faulty_ollama.break_by({"fault": "F5", "seconds": 5})
+    async with Ollama(faulty_ollama.url) as ollama:
+        with pytest.raises(OllamaUnavailableError, match="in time"):
+            await ollama.embed("all-minilm", ["x"], patience=0.6)  # a byte comes every 0.5 s
+
+
+async def test_unloading_waits_until_the_model_is_gone(faulty_ollama: Double) -> None:
+    async with Ollama(faulty_ollama.url) as ollama:
+        flight = await ollama.identify("all-minilm")
+        await ollama.prove(flight)
+        await ollama.unload("all-minilm", options=flight.options)
+        assert faulty_ollama.stats()["requests"]["/api/ps"] == 1
+        await ollama.preload("all-minilm", options=flight.options)
+    assert faulty_ollama.stats()["loads"] == 2

@@ -8,6 +8,7 @@ import pytest
 
 from ingestion_assets.changes import Text, Vectors
 from ingestion_assets.embedding import stream as module
+from ingestion_assets.embedding.endpoints import Endpoints
 from ingestion_assets.embedding.ollama import CANARY, Ollama
 from ingestion_assets.embedding.stream import EmbeddingStream
 from ingestion_assets.errors import ModelError, OllamaUnavailableError, StoreUnavailableError
@@ -16,11 +17,12 @@ from ingestion_assets_tests.services.faulty_ollama import Double, running
 
 
 async def embedded(
-    double: Double, given: Sequence[Text], **options: int
+    double: Double, given: Sequence[Text], workers: int = 4, **options: int
 ) -> tuple[list[Vectors], EmbeddingStream]:
     async with Ollama(double.url) as ollama:
         flight = await ollama.identify("all-minilm")
-        stream = EmbeddingStream(ollama, flight, paged(given), backoff=AT_ONCE, **options)
+        pool = Endpoints([ollama], workers=workers, max_workers=workers, breaker_seconds=0.1)
+        stream = EmbeddingStream(pool, flight, paged(given), backoff=AT_ONCE, **options)
         return [vectors async for vectors in stream], stream
 
 
@@ -147,7 +149,8 @@ async def test_a_restarting_server_loses_nothing(faulty_ollama: Double) -> None:
         flight = await ollama.identify("all-minilm")
         faulty_ollama.break_by({"fault": "F20", "nth": [10], "seconds": 0.3})
         given = texts(1_000)
-        stream = EmbeddingStream(ollama, flight, paged(given), batch_size=16, retries=6)
+        pool = Endpoints([ollama], breaker_seconds=0.2)
+        stream = EmbeddingStream(pool, flight, paged(given), batch_size=16)
         check(faulty_ollama, [vectors async for vectors in stream], given)
     assert faulty_ollama.stats()["loads"] == 2
 
@@ -195,13 +198,14 @@ async def test_a_hanging_request_is_cut_off_when_another_fails(faulty_ollama: Do
         assert asyncio.all_tasks() == before
 
 
-async def test_a_dead_server_is_an_error_after_the_retries() -> None:
+async def test_a_dead_server_is_an_error_after_the_deadline() -> None:
     with running() as double:
         async with Ollama(double.url) as ollama:
             flight = await ollama.identify("all-minilm")
             double.kill()
-            stream = EmbeddingStream(ollama, flight, paged(texts(200)), backoff=AT_ONCE)
-            with pytest.raises(OllamaUnavailableError, match="cannot connect"):
+            pool = Endpoints([ollama], breaker_seconds=0.1, deadline=0.5)
+            stream = EmbeddingStream(pool, flight, paged(texts(200)), backoff=AT_ONCE)
+            with pytest.raises(OllamaUnavailableError, match=r"for 0\.5 s.*cannot connect"):
                 _ = [vectors async for vectors in stream]
     assert stream.metrics.texts_embedded == 0
 

@@ -1,0 +1,128 @@
+"""What all servers of a pool must agree on: the model, and the vectors it gives."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingestion_assets.embedding.backoff import Backoff
+from ingestion_assets.embedding.ollama import Identity, Ollama
+from ingestion_assets.errors import ContentError, ModelError, OllamaAnswerError, OllamaError
+
+SAME = 0.999  # cosine of one text's vectors from two servers of the same model
+TRIES = 3  # of a question to a server, before it counts as down
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a server says of the model."""
+
+    url: str
+    identity: Identity
+
+
+class Agreement:
+    """Compares every server with the one that spoke first.
+
+    Args:
+        first: what that one said.
+        auto_pull: have a server pull a model that it does not have.
+    """
+
+    def __init__(self, first: Claim, *, auto_pull: bool, backoff: Backoff) -> None:
+        self.model = first.identity
+        self._first = first
+        self._auto_pull = auto_pull
+        self._backoff = backoff
+        self._canary: tuple[str, NDArray[np.float32]] | None = None
+
+    async def readmit(self, ollama: Ollama) -> None:
+        """Ask a server everything again: it may have come back as another one.
+
+        Raises:
+            OllamaError: it does not answer, or does not agree.
+        """
+        self.compare(await claim(ollama, self.model.model, auto_pull=self._auto_pull))
+        await self.prove(ollama)
+
+    def compare(self, other: Claim) -> None:
+        """Check that a server has the very same model.
+
+        Raises:
+            ModelError: it has not; names both servers.
+        """
+        ours = (self.model.digest, self.model.dimensions)
+        theirs = (other.identity.digest, other.identity.dimensions)
+        if ours != theirs:
+            model = self.model.model
+            raise ModelError(
+                other.url,
+                model,
+                f"{model!r} is {_named(*theirs)}, but {_named(*ours)} at {self._first.url}; run"
+                f" `ollama pull {model}` on both, or take one out of OLLAMA_HOSTS",
+            )
+
+    async def prove(self, ollama: Ollama) -> None:
+        """Have a server load the model and embed a canary as the others do.
+
+        Raises:
+            OllamaError: it cannot, or its vector is another one; names both servers then.
+        """
+        vector = await persist(lambda: self._vector(ollama), self._backoff)
+        if self._canary is None:
+            self._canary = (ollama.base_url, vector)
+        url, reference = self._canary
+        cosine = float(vector @ reference)
+        if cosine < SAME:
+            raise ModelError(
+                ollama.base_url,
+                self.model.model,
+                f"{self.model.model!r} gives other vectors than at {url} (cosine {cosine:.3f});"
+                " restart both servers, or take one out of OLLAMA_HOSTS",
+            )
+
+    async def _vector(self, ollama: Ollama) -> NDArray[np.float32]:
+        try:
+            return await ollama.prove(self.model)
+        except (OllamaAnswerError, ContentError):  # a state of the runner that a reload may cure
+            await ollama.unload(self.model.model, options=self.model.options)
+        return await ollama.prove(self.model)
+
+
+async def claim(ollama: Ollama, model: str, *, auto_pull: bool) -> Claim:
+    """What a server says of the model, which it pulls first if it has to and may.
+
+    Raises:
+        ModelError: it does not have the model, or the pull fails.
+    """
+    try:
+        return Claim(ollama.base_url, await ollama.identify(model))
+    except ModelError:
+        if not auto_pull:
+            raise
+    await ollama.pull(model)
+    return Claim(ollama.base_url, await ollama.identify(model))
+
+
+async def persist(ask: Callable[[], Awaitable[T]], backoff: Backoff) -> T:
+    """Ask a server up to three times, since one failure may be a passing one.
+
+    Raises:
+        OllamaError: the last failure, or the first that will not pass.
+    """
+    for failures in range(1, TRIES):
+        try:
+            return await ask()
+        except OllamaError as error:
+            if not error.retryable:
+                raise
+            await backoff.sleep(backoff.pause(failures, error))
+    return await ask()
+
+
+def _named(digest: str, dimensions: int) -> str:
+    return f"{digest[:12]} with {dimensions} dimensions"
