@@ -7,8 +7,11 @@ IngestionError                      retryable = False
 │       └── UnsupportedMediaError   binary or unknown content
 ├── LocalServiceError               an embedded server does not start
 ├── OllamaError(endpoint)
-│   ├── OllamaUnavailableError      refused, timed out, 5xx, runner died    retryable = True
-│   ├── OllamaBusyError             429, 503: wait, then again              retryable = True
+│   ├── OllamaUnavailableError      refused, 5xx, runner died               retryable = True
+│   │   ├── OllamaTimeoutError      no answer in time
+│   │   └── RunnerUnreachableError  the server cannot reach its runner
+│   ├── OllamaBusyError             503: wait, then again                   retryable = True
+│   │   └── RateLimitedError        429
 │   ├── OllamaAnswerError           200 with a broken answer                retryable = True
 │   ├── OllamaRequestError          the server rejects the request itself
 │   ├── OllamaAuthError             401, 403
@@ -68,6 +71,14 @@ class OllamaUnavailableError(OllamaError):
     retryable = True
 
 
+class OllamaTimeoutError(OllamaUnavailableError):
+    """No answer in time: overload, or a runner that hangs."""
+
+
+class RunnerUnreachableError(OllamaUnavailableError):
+    """The server answers, but cannot reach its runner, or has no memory for it."""
+
+
 class OllamaBusyError(OllamaError):
     """The server asks to wait (429, 503); `retry_after` in seconds if it said how long."""
 
@@ -76,6 +87,10 @@ class OllamaBusyError(OllamaError):
     def __init__(self, endpoint: str, message: str, retry_after: float | None = None) -> None:
         super().__init__(endpoint, message)
         self.retry_after = retry_after
+
+
+class RateLimitedError(OllamaBusyError):
+    """429: too many requests, in the words of a proxy."""
 
 
 class OllamaAnswerError(OllamaError):

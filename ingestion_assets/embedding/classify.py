@@ -16,24 +16,14 @@ from ingestion_assets.errors import (
     OllamaBusyError,
     OllamaError,
     OllamaRequestError,
+    OllamaTimeoutError,
     OllamaUnavailableError,
     PoisonTextError,
+    RateLimitedError,
     RequestTooLargeError,
+    RunnerUnreachableError,
     TextTooLongError,
 )
-
-
-class OllamaTimeoutError(OllamaUnavailableError):
-    """No answer in time: overload, or a runner that hangs."""
-
-
-class RunnerUnreachableError(OllamaUnavailableError):
-    """The server answers, but cannot reach its runner, or has no memory for it."""
-
-
-class RateLimitedError(OllamaBusyError):
-    """429: too many requests, in the words of a proxy."""
-
 
 LONGEST_WAIT = 300.0  # seconds; a Retry-After beyond it is cut to it
 LONGEST_QUOTE = 200  # characters of a body that a message repeats

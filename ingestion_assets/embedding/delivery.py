@@ -11,7 +11,6 @@ from ingestion_assets.changes import Text
 from ingestion_assets.embedding.answers import Answer
 from ingestion_assets.embedding.backoff import Backoff
 from ingestion_assets.embedding.batch_size import LEAST, BatchSize
-from ingestion_assets.embedding.classify import OllamaTimeoutError, RunnerUnreachableError
 from ingestion_assets.embedding.endpoint import Endpoint
 from ingestion_assets.embedding.endpoints import Endpoints
 from ingestion_assets.embedding.stats import Stats
@@ -19,8 +18,10 @@ from ingestion_assets.errors import (
     ContentError,
     OllamaBusyError,
     OllamaError,
+    OllamaTimeoutError,
     PoisonTextError,
     RequestTooLargeError,
+    RunnerUnreachableError,
     TextTooLongError,
 )
 

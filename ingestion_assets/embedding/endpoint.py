@@ -9,16 +9,14 @@ from dataclasses import dataclass
 
 from ingestion_assets.embedding.answers import Answer
 from ingestion_assets.embedding.breaker import Breaker, BreakerState
-from ingestion_assets.embedding.classify import (
-    OllamaTimeoutError,
-    RateLimitedError,
-    RunnerUnreachableError,
-)
 from ingestion_assets.embedding.limiter import Congestion, Limiter, LimiterState
 from ingestion_assets.embedding.ollama import CANARY, Identity, Ollama
 from ingestion_assets.errors import (
     OllamaBusyError,
     OllamaError,
+    OllamaTimeoutError,
+    RateLimitedError,
+    RunnerUnreachableError,
 )
 
 SHORTEST_PATIENCE = 30.0  # seconds

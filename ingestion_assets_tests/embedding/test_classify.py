@@ -5,14 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ingestion_assets.embedding.classify import (
-    OllamaTimeoutError,
-    RateLimitedError,
-    Reply,
-    RunnerUnreachableError,
-    Sent,
-    classify,
-)
+from ingestion_assets.embedding.classify import Reply, Sent, classify
 from ingestion_assets.errors import (
     ModelError,
     OllamaAnswerError,
@@ -20,9 +13,12 @@ from ingestion_assets.errors import (
     OllamaBusyError,
     OllamaError,
     OllamaRequestError,
+    OllamaTimeoutError,
     OllamaUnavailableError,
     PoisonTextError,
+    RateLimitedError,
     RequestTooLargeError,
+    RunnerUnreachableError,
     TextTooLongError,
 )
 
