@@ -76,7 +76,7 @@ class Breaker:
         self._limit = failures
         self._seconds = seconds
         self._clock = clock
-        self._born = self._opened_at = clock()
+        self._born = self._opened_at = self._counted_at = clock()
         self._phase = Phase.CLOSED
         self._failures = self._succeeded = self._failed = self._opened = 0
         self._transitions: deque[Transition] = deque(maxlen=REMEMBERED)
@@ -96,9 +96,19 @@ class Breaker:
         self._succeeded += 1
         self._failures = 0
 
-    def failed(self, cause: str) -> None:
-        """Count a failure; enough of them in a row open the breaker."""
+    def failed(self, cause: str, *, sent: float | None = None) -> None:
+        """Count a failure; enough of them in a row open the breaker.
+
+        Requests that were under way together fail together, of one cause: they are one failure
+        in the row, or a single dropped connection would take a busy server out.
+
+        Args:
+            sent: when the request was sent, by the breaker's clock; none for a lone one.
+        """
         self._failed += 1
+        if sent is not None and sent < self._counted_at:
+            return
+        self._counted_at = self._clock()
         self._failures += 1
         if self.closed and self._failures >= self._limit:
             self._open(f"{self._failures} failures in a row, the last: {cause}")

@@ -111,10 +111,10 @@ class Endpoint:
         Raises:
             OllamaError: as the client raises it.
         """
-        started = time.perf_counter()
-        with self._permit(len(texts)):
+        started = time.monotonic()
+        with self._permit(len(texts), started):
             answer = await self._ask(model, texts)
-            seconds = time.perf_counter() - started
+            seconds = time.monotonic() - started
             self._observe(len(texts), seconds)
             self._limiter.succeeded(len(texts), seconds)
         if len(answer.dead) > 1:  # one may be the text's own fault
@@ -177,7 +177,7 @@ class Endpoint:
         )
 
     @contextmanager
-    def _permit(self, texts: int) -> Iterator[None]:
+    def _permit(self, texts: int, started: float) -> Iterator[None]:
         """Give the permit back as the failure demands; success gives it back itself."""
         try:
             yield
@@ -190,16 +190,16 @@ class Endpoint:
         except OllamaTimeoutError as error:
             self._stretch *= 2
             self._limiter.congested(Congestion.TIMEOUT)
-            self.breaker.failed(str(error))
+            self.breaker.failed(str(error), sent=started)
             raise
         except RunnerUnreachableError as error:
             self._limiter.congested(Congestion.BUSY)
-            self.breaker.failed(str(error))
+            self.breaker.failed(str(error), sent=started)
             raise
         except BaseException as error:
             self._limiter.released()
             if isinstance(error, OllamaError) and error.retryable:
-                self.breaker.failed(str(error))
+                self.breaker.failed(str(error), sent=started)
             raise
         finally:
             self._outstanding -= texts

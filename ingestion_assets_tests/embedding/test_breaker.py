@@ -136,3 +136,16 @@ def test_every_transition_is_logged_once(
     breaker.canary_succeeded()
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
     assert "http://gpu1:11434 is open: 3 failures in a row" in caplog.text
+
+
+def test_requests_that_were_under_way_together_fail_as_one() -> None:
+    now = [100.0]
+    breaker = Breaker("h", failures=2, clock=lambda: now[0])
+    now[0] = 101.0
+    for _ in range(8):
+        breaker.failed("connection reset", sent=100.5)
+    assert breaker.closed
+    assert (breaker.state().failures, breaker.state().failed) == (1, 8)
+    now[0] = 103.0
+    breaker.failed("refused", sent=102.0)
+    assert not breaker.closed
