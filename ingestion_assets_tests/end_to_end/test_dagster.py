@@ -40,7 +40,7 @@ def test_backfill_edit_and_delete_embed_exactly_the_difference(
 
         project.write("03.md", _document(3).replace("Part 2 of 3", "An edited part"))
         (project.folder / "documents" / "birds.md").unlink()
-        assert dagster.wait_for_backfill(dagster.backfill(KEYS)) == "COMPLETED_SUCCESS"
+        project.run("run")
         after = _embedded(database)
         assert _chunks_without_vector(database) == 0
         assert len(after.keys() - before.keys()) == 1

@@ -90,7 +90,6 @@ def test_it_listens_on_a_private_socket_only(state):
     [
         ("max_wal_size", "8GB"),
         ("jit", "off"),
-        ("fsync", "on"),
         ("full_page_writes", "on"),
         ("autovacuum", "on"),
         ("server_encoding", "UTF8"),
