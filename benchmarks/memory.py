@@ -1,6 +1,6 @@
 """Peak memory of the run process while it ingests n chunks from a zero-latency embedder.
 
-    uv run python benchmarks/memory.py 100000 200000
+uv run python benchmarks/memory.py 100000 200000
 """
 
 import os
@@ -18,7 +18,7 @@ from ingestion_assets_tests.services.faulty_ollama import running
 
 ROOT = Path(__file__).parents[1]
 SECTIONS = 100  # chunks of one document
-WORDS = "index vector store token batch lease claim chunk page query".split()
+WORDS = ["index", "vector", "store", "token", "batch", "lease", "claim", "chunk", "page", "query"]
 
 
 @click.command()

@@ -21,8 +21,8 @@ class Settings:
         model: INGESTION_MODEL; the embedding model's name in Ollama.
         sources: INGESTION_SOURCES; the file that lists the sources.
         state: INGESTION_STATE; the folder of the embedded servers.
-        workers: INGEST_WORKERS; requests in flight.
-        max_workers: INGEST_MAX_WORKERS; above it, `workers` is capped.
+        workers: INGEST_WORKERS; requests in flight to a server at first.
+        max_workers: INGEST_MAX_WORKERS; requests in flight to a server at most.
         batch_size: INGEST_BATCH_SIZE; texts per request at most.
         batch_retries: INGEST_BATCH_RETRIES; further attempts for a request that failed in passing.
         timeout: INGEST_TIMEOUT; seconds without a byte before a request is given up.
