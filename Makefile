@@ -4,7 +4,7 @@
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
-INGEST := $(UV) run --no-sync ingest
+INGEST := .venv/bin/ingest
 
 .PHONY: run up test check install clean
 

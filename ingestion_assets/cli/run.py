@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ingestion_assets.cli.program import program
 from ingestion_assets.cli.progress import progress
 from ingestion_assets.cli.services import export, services
 from ingestion_assets.cli.summary import Summary, show, summarise
@@ -39,7 +40,7 @@ def run(sources: tuple[str, ...], retry_failed: bool, as_json: bool) -> None:
     if any(summary.failures for summary in summaries):
         sys.exit(1)
     if not as_json and not retry_failed:
-        click.echo('Search it:  ingest search "how do I retry what failed"', err=True)
+        click.echo(f'Search it:  {program()} search "how do I retry what failed"', err=True)
 
 
 def _chosen(listed: Sequence[Source], names: Sequence[str]) -> list[Source]:

@@ -9,6 +9,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ingestion_assets.cli.program import program
+
 if TYPE_CHECKING:
     from ingestion_assets.defs.launch import Outcome
 
@@ -55,7 +57,7 @@ def summarise(source: str, outcomes: Iterable["Outcome"]) -> Summary:
             summary.failures.append(f"{outcome.partition_key}: {outcome.error}")
     if summary.quarantined:
         summary.failures.append(
-            f"{summary.quarantined} chunks cannot be embedded; see: ingest status --failed"
+            f"{summary.quarantined} chunks cannot be embedded; see: {program()} status --failed"
         )
     return summary
 
