@@ -1,6 +1,8 @@
 """The three assets: documents, their chunks, and the chunks' vectors."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -26,25 +28,32 @@ from ingestion_assets.store.sources import register
 
 EMBEDDING_POOL = "ollama"
 
-_RETRY = dg.RetryPolicy(
-    max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
-)
-_OWNERS = ["team:ingestion"]
-_GROUP = "ingestion"
+
+def _stored_in(
+    table: str,
+    columns: dg.TableSchema,
+    *,
+    kinds: set[str],
+    deps: Sequence[dg.AssetsDefinition] = (),
+    pool: str | None = None,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """What the three assets have in common: partitions, table, retries, group, owners."""
+    return dg.asset(
+        deps=deps,
+        partitions_def=partitions,
+        io_manager_key="pgvector",
+        retry_policy=dg.RetryPolicy(
+            max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
+        ),
+        pool=pool,
+        group_name="ingestion",
+        owners=["team:ingestion"],
+        kinds=kinds,
+        metadata={"dagster/table_name": f"ingestion.{table}", "dagster/column_schema": columns},
+    )
 
 
-@dg.asset(
-    partitions_def=partitions,
-    io_manager_key="pgvector",
-    retry_policy=_RETRY,
-    group_name=_GROUP,
-    owners=_OWNERS,
-    kinds={"python", "postgres"},
-    metadata={
-        "dagster/table_name": "ingestion.documents",
-        "dagster/column_schema": tables.DOCUMENTS,
-    },
-)
+@_stored_in("documents", tables.DOCUMENTS, kinds={"python", "postgres"})
 @reported()
 def sources(
     context: dg.AssetExecutionContext, catalog: CatalogResource, store: StoreResource
@@ -61,16 +70,7 @@ def sources(
     return Reconciliation(source, context.partition_key, known)
 
 
-@dg.asset(
-    deps=[sources],
-    partitions_def=partitions,
-    io_manager_key="pgvector",
-    retry_policy=_RETRY,
-    group_name=_GROUP,
-    owners=_OWNERS,
-    kinds={"python", "postgres"},
-    metadata={"dagster/table_name": "ingestion.chunks", "dagster/column_schema": tables.CHUNKS},
-)
+@_stored_in("chunks", tables.CHUNKS, kinds={"python", "postgres"}, deps=[sources])
 @reported()
 def chunks(
     context: dg.AssetExecutionContext,
@@ -100,19 +100,12 @@ class EmbeddingConfig(dg.Config):
     )
 
 
-@dg.asset(
-    deps=[chunks],
-    partitions_def=partitions,
-    io_manager_key="pgvector",
-    retry_policy=_RETRY,
-    pool=EMBEDDING_POOL,
-    group_name=_GROUP,
-    owners=_OWNERS,
+@_stored_in(
+    "embeddings",
+    tables.EMBEDDINGS,
     kinds={"ollama", "pgvector", "postgres"},
-    metadata={
-        "dagster/table_name": "ingestion.embeddings",
-        "dagster/column_schema": tables.EMBEDDINGS,
-    },
+    deps=[chunks],
+    pool=EMBEDDING_POOL,
 )
 @reported()
 def embeddings(

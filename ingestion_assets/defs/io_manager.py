@@ -94,7 +94,6 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
 
 
 def _drain(batches: Iterable[Batch], writer: PartitionWriter[Batch]) -> dict[str, int]:
-    writer.begin()
     for batch in batches:
         writer.write(batch)
     return writer.finish()

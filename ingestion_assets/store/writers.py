@@ -19,9 +19,6 @@ Batch_contra = TypeVar("Batch_contra", contravariant=True)
 class PartitionWriter(Protocol[Batch_contra]):
     """Writes one partition of one table; the caller holds the partition's lock."""
 
-    def begin(self) -> None:
-        """Do what needs no batch."""
-
     def write(self, batch: Batch_contra) -> None:
         """Commit one batch."""
 
@@ -36,9 +33,6 @@ class DocumentsWriter:
     connection: Connection
     partition_key: str
 
-    def begin(self) -> None:
-        """Nothing to do before the first batch."""
-
     def write(self, batch: Changes[Document]) -> None:
         documents.write(self.connection, batch)
 
@@ -52,9 +46,6 @@ class ChunksWriter:
 
     connection: Connection
     partition_key: str
-
-    def begin(self) -> None:
-        """Nothing to do before the first batch."""
 
     def write(self, batch: Chunked) -> None:
         chunks.write(self.connection, batch)
@@ -78,6 +69,7 @@ class EmbeddingsWriter:
     _stored: int = field(default=0, init=False)
 
     def begin(self) -> None:
+        """Treat texts that were met before as they were treated then; before the first batch."""
         self._treat_twins()
 
     def write(self, batch: Vectors) -> None:

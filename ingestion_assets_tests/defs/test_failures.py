@@ -43,7 +43,7 @@ def test_partition_that_another_run_writes_is_retried(
 ) -> None:
     with psycopg.connect(database, autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(hashtextextended('ingestion:notes/00', 0))")
-        threading.Timer(2, other.close).start()
+        threading.Timer(0.5, other.close).start()
         result = materialize(selection="sources")
-    assert len([e for e in result.all_events if e.is_step_up_for_retry]) == 1
+    assert any(event.is_step_up_for_retry for event in result.all_events)
     assert result.success

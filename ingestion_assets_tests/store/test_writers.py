@@ -13,11 +13,9 @@ def test_documents_and_chunks_are_counted(connection):
     sources.register(connection, "notes", "files", 1, {})
     document = rows.document("a.md")
     writer = DocumentsWriter(connection, rows.KEY)
-    writer.begin()
     writer.write(Changes([document]))
     assert writer.finish() == {"rows": 1}
     chunks_writer = ChunksWriter(connection, rows.KEY)
-    chunks_writer.begin()
     chunks_writer.write(rows.batch(document, new=rows.split(document, ["one", "two"])))
     assert chunks_writer.finish() == {"rows": 2}
 
