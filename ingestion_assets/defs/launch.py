@@ -20,7 +20,6 @@ from ingestion_assets.defs.partitions import register
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.settings import Settings
 
-_EMBEDDING_RUNS = 2  # partitions that embed at once, unless the instance says otherwise
 _OWNER = "ingestion/process"
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -105,9 +104,10 @@ def _prepare(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
 
 def _limit_pool(instance: dg.DagsterInstance) -> None:
     """Dagster does not hold `default_limit` for the first runs of a pool it has not met."""
+    limit = (instance.get_settings("concurrency") or {}).get("pools", {}).get("default_limit")
     storage = instance.event_log_storage
-    if EMBEDDING_POOL not in {pool.name for pool in storage.get_pool_limits()}:
-        storage.set_concurrency_slots(EMBEDDING_POOL, _EMBEDDING_RUNS)
+    if limit and EMBEDDING_POOL not in {pool.name for pool in storage.get_pool_limits()}:
+        storage.set_concurrency_slots(EMBEDDING_POOL, limit)
 
 
 def _run(

@@ -7,12 +7,19 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ingestion_assets.defs import build
+from ingestion_assets.defs import build, servers
 from ingestion_assets.defs.partitions import register
 from ingestion_assets.settings import Settings
 from ingestion_assets_tests.services.faulty_ollama import Double, running
 
 Materialize = Callable[..., dg.ExecuteInProcessResult]
+
+
+@pytest.fixture(autouse=True)
+def _forget_servers() -> None:
+    """A process finds its servers once; each test has its own."""
+    servers.database_url.cache_clear()
+    servers.ollama_host.cache_clear()
 
 
 @pytest.fixture(scope="session")

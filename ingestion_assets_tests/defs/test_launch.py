@@ -1,0 +1,59 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from ingestion_assets.defs import launch
+from ingestion_assets.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())
+    monkeypatch.setenv("INGESTION_DATABASE_URL", database)
+    monkeypatch.setenv("DAGSTER_HOME", str(launch.prepare_home(tmp_path)))
+    return tmp_path
+
+
+def test_home_needs_the_projects_dagster_yaml(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no dagster\.yaml"):
+        launch.prepare_home(tmp_path)
+
+
+def test_home_links_the_configuration_and_may_be_prepared_again(project: Path) -> None:
+    home = launch.prepare_home(project)
+    assert (home / "dagster.yaml").resolve() == project / "dagster.yaml"
+
+
+def test_partitions_are_registered_once_and_the_pool_is_limited(project: Path) -> None:
+    for _ in range(2):
+        launch.prepare_instance(["notes/00", "notes/01"])
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_dynamic_partitions("source_bucket") == ["notes/00", "notes/01"]
+        limits = {p.name: p.limit for p in instance.event_log_storage.get_pool_limits()}
+    assert limits == {"ollama": 2}
+
+
+def test_run_of_a_dead_process_is_marked_as_failed(project: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        dead = f"{os.uname().nodename}/{process.pid}"
+        process.send_signal(signal.SIGKILL)
+    alive = f"{os.uname().nodename}/{os.getpid()}"
+    with dg.DagsterInstance.get() as instance:
+        runs = [_started(instance, owner) for owner in (dead, alive, "elsewhere/1")]
+        launch.prepare_instance([])
+        statuses = [run.status for i in runs if (run := instance.get_run_by_id(i))]
+    assert [status.value for status in statuses] == ["FAILURE", "STARTED", "STARTED"]
+
+
+def _started(instance: dg.DagsterInstance, owner: str) -> str:
+    run = dg.DagsterRun(
+        "ingest_job", status=dg.DagsterRunStatus.STARTED, tags={"ingestion/process": owner}
+    )
+    return instance.add_run(run).run_id
