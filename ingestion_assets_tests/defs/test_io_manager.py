@@ -1,3 +1,4 @@
+import threading
 from typing import Any
 
 import dagster as dg
@@ -110,3 +111,30 @@ def _content(database: str) -> list[tuple[object, ...]]:
             "SELECT chunk_id, c.xmin::text, e.xmin::text, embedded_at"
             " FROM ingestion.chunks c JOIN ingestion.embeddings_1 e USING (chunk_id) ORDER BY 1"
         ).fetchall()
+
+
+def test_no_transaction_is_open_while_ollama_works(
+    materialize: Materialize, ollama: Double, database: str
+) -> None:
+    ollama.reset(request_ms=1500)
+    ages: list[float] = []
+    done = threading.Event()
+    watcher = threading.Thread(target=_watch_transactions, args=(database, done, ages))
+    watcher.start()
+    try:
+        assert materialize().success
+    finally:
+        done.set()
+        watcher.join()
+    assert max(ages, default=0.0) < 1.0
+
+
+def _watch_transactions(database: str, done: threading.Event, ages: list[float]) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        while not done.wait(0.05):
+            rows = connection.execute(
+                "SELECT extract(epoch FROM clock_timestamp() - xact_start) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND xact_start IS NOT NULL"
+            )
+            ages += [float(age) for (age,) in rows]
