@@ -3,6 +3,7 @@
 import importlib
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -44,10 +45,17 @@ def template(postgres: str) -> Iterator[str]:
 @pytest.fixture
 def database(postgres: str, template: str) -> Iterator[str]:
     """URL of a fresh, migrated database of the test's own."""
+    with fresh_database(postgres, template) as url:
+        yield url
+
+
+@contextmanager
+def fresh_database(server: str, template: str = "template0") -> Iterator[str]:
+    """URL of a database that lives as long as the block; an empty one, or a template's copy."""
     name = f"test_{uuid4().hex}"
-    _create(postgres, name, template)
-    yield _url(postgres, name)
-    _drop(postgres, name)
+    _create(server, name, template)
+    yield _url(server, name)
+    _drop(server, name)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ingestion_assets.cli import main
+
+
+@pytest.fixture
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sources.yaml").write_text("sources:\n  - {name: notes, root: .}\n")
+    return CliRunner()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        (["run", "nope"], {}, "no source is named 'nope'; sources.yaml lists notes"),
+        (["run"], {"INGESTION_SOURCES": "absent.yaml"}, "absent.yaml"),
+        (["run"], {"INGEST_WORKERS": "many"}, "INGEST_WORKERS='many' is not a number"),
+        (["migrate"], {"INGESTION_DATABASE_URL": ""}, "INGESTION_DATABASE_URL is not set"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_one_line(
+    runner: CliRunner, arguments: list[str], environment: dict[str, str], message: str
+) -> None:
+    result = runner.invoke(main, arguments, env=environment)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_unreachable_database_ends_with_1_without_its_password(runner: CliRunner) -> None:
+    url = "postgresql://u:hunter2@127.0.0.1:1/d"
+    result = runner.invoke(main, ["status"], env={"INGESTION_DATABASE_URL": url})
+    assert result.exit_code == 1
+    assert "Error: Postgres: " in result.stderr
+    assert "hunter2" not in result.output
+
+
+def test_verbose_shows_the_traceback(runner: CliRunner) -> None:
+    result = runner.invoke(main, ["--verbose", "run", "nope"])
+    assert "Traceback" in result.stderr
+
+
+def test_migrate_names_what_it_applied_and_does_it_once(runner: CliRunner, postgres: str) -> None:
+    from ingestion_assets_tests.conftest import fresh_database
+
+    with fresh_database(postgres) as url:
+        first, second = (
+            runner.invoke(main, ["migrate"], env={"INGESTION_DATABASE_URL": url}) for _ in range(2)
+        )
+    assert first.stdout.splitlines()[0] == "001_initial.sql"
+    assert (second.exit_code, second.stdout, second.stderr) == (0, "", "up to date\n")
+
+
+@pytest.mark.parametrize("command", ["run", "up", "search", "status", "migrate"])
+def test_help_fits_80_columns(runner: CliRunner, command: str) -> None:
+    result = runner.invoke(main, [command, "--help"])
+    assert result.exit_code == 0
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
