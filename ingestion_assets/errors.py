@@ -16,6 +16,7 @@ IngestionError                      retryable = False
 │   ├── OllamaRequestError          the server rejects the request itself
 │   ├── OllamaAuthError             401, 403
 │   ├── ModelError(model)           missing, or cannot embed
+│   │   └── ModelMismatchError      not the other servers' model
 │   └── ContentError                the texts themselves cannot be embedded
 │       ├── TextTooLongError        over the model's context
 │       ├── PoisonTextError         the model answers NaN, or dies of it
@@ -113,6 +114,10 @@ class ModelError(OllamaError):
     def __init__(self, endpoint: str, model: str, message: str) -> None:
         super().__init__(endpoint, message)
         self.model = model
+
+
+class ModelMismatchError(ModelError):
+    """Two servers have different models of one name; neither can be called right."""
 
 
 class ContentError(OllamaError):

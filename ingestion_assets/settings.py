@@ -22,7 +22,7 @@ class Settings:
         sources: INGESTION_SOURCES; the file that lists the sources.
         state: INGESTION_STATE; the folder of the embedded servers.
         workers: INGEST_WORKERS; requests in flight to a server at first.
-        max_workers: INGEST_MAX_WORKERS; requests in flight to a server at most.
+        max_workers: INGEST_MAX_WORKERS; above it, `workers` is capped.
         batch_size: INGEST_BATCH_SIZE; texts per request at most.
         batch_retries: INGEST_BATCH_RETRIES; further attempts for a request that failed in passing.
         timeout: INGEST_TIMEOUT; seconds without a byte before a request is given up.
@@ -43,7 +43,7 @@ class Settings:
     state: Path = Path(".ingestion")
     workers: int = 4
     max_workers: int = 8
-    batch_size: int = 32
+    batch_size: int = 64
     batch_retries: int = 4
     timeout: float = 300.0
     breaker_failures: int = 5
@@ -52,6 +52,14 @@ class Settings:
     auto_pull: bool = False
     chunk_tokens: int = 200
     chunk_overlap: int = 30
+
+    @property
+    def max_in_flight(self) -> int:
+        """Requests in flight to one server at most: for each worker one computed, one on its way.
+
+        A single worker means strictly one at a time.
+        """
+        return 2 * self.max_workers if self.max_workers > 1 else 1
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:

@@ -92,3 +92,8 @@ def _written(default: object) -> str:
     if isinstance(default, bool):
         return str(default).lower()
     return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def test_a_single_worker_means_one_request_at_a_time() -> None:
+    assert Settings(max_workers=1).max_in_flight == 1
+    assert Settings(max_workers=8).max_in_flight == 16

@@ -37,7 +37,7 @@ def definitions(settings: Settings) -> dg.Definitions:
                 api_key=dg.EnvVar("OLLAMA_API_KEY") if settings.ollama_api_key else None,
                 model=settings.model,
                 workers=min(settings.workers, settings.max_workers),
-                max_workers=settings.max_workers,
+                max_in_flight=settings.max_in_flight,
                 batch_size=settings.batch_size,
                 retries=settings.batch_retries,
                 timeout=settings.timeout,

@@ -117,8 +117,8 @@ class OllamaResource(dg.ConfigurableResource[Any]):
     api_key: str | None = Field(default=None, description="Sent as a bearer token.")
     model: str = Field(description="The embedding model's name in Ollama.")
     workers: int = Field(default=4, description="Requests in flight to a server, at first.")
-    max_workers: int = Field(default=8, description="Requests in flight to a server at most.")
-    batch_size: int = Field(default=32, description="Texts per request at most.")
+    max_in_flight: int = Field(default=16, description="Requests in flight to a server at most.")
+    batch_size: int = Field(default=64, description="Texts per request at most.")
     retries: int = Field(default=4, description="Further attempts for a request that failed.")
     timeout: float = Field(default=300.0, description="Seconds without a byte before giving up.")
     breaker_failures: int = Field(default=5, description="In a row, that take a server out.")
@@ -140,7 +140,7 @@ class OllamaResource(dg.ConfigurableResource[Any]):
         async with Endpoints(
             [self._client(host) for host in hosts],
             workers=self.workers,
-            max_workers=self.max_workers,
+            max_workers=self.max_in_flight,
             breaker_failures=self.breaker_failures,
             breaker_seconds=self.breaker_seconds,
             deadline=self.deadline,
@@ -167,8 +167,8 @@ class OllamaResource(dg.ConfigurableResource[Any]):
         return Ollama(
             host,
             api_key=self.api_key,
-            connections=max(_CONNECTIONS, self.max_workers + _ASIDE),
-            keepalive=max(_KEEPALIVE, self.max_workers),
+            connections=max(_CONNECTIONS, self.max_in_flight + _ASIDE),
+            keepalive=max(_KEEPALIVE, self.max_in_flight),
             timeout=self.timeout,
         )
 

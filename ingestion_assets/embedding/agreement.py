@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from ingestion_assets.embedding.backoff import Backoff
 from ingestion_assets.embedding.ollama import Identity, Ollama
-from ingestion_assets.errors import ContentError, ModelError, OllamaAnswerError, OllamaError
+from ingestion_assets.errors import (
+    ContentError,
+    ModelError,
+    ModelMismatchError,
+    OllamaAnswerError,
+    OllamaError,
+)
 
 SAME = 0.999  # cosine of one text's vectors from two servers of the same model
 TRIES = 3  # of a question to a server, before it counts as down
@@ -53,13 +59,13 @@ class Agreement:
         """Check that a server has the very same model.
 
         Raises:
-            ModelError: it has not; names both servers.
+            ModelMismatchError: it has not; names both servers.
         """
         ours = (self.model.digest, self.model.dimensions)
         theirs = (other.identity.digest, other.identity.dimensions)
         if ours != theirs:
             model = self.model.model
-            raise ModelError(
+            raise ModelMismatchError(
                 other.url,
                 model,
                 f"{model!r} is {_named(*theirs)}, but {_named(*ours)} at {self._first.url}; run"
@@ -78,7 +84,7 @@ class Agreement:
         url, reference = self._canary
         cosine = float(vector @ reference)
         if cosine < SAME:
-            raise ModelError(
+            raise ModelMismatchError(
                 ollama.base_url,
                 self.model.model,
                 f"{self.model.model!r} gives other vectors than at {url} (cosine {cosine:.3f});"
@@ -90,7 +96,12 @@ class Agreement:
             return await ollama.prove(self.model)
         except (OllamaAnswerError, ContentError):  # a state of the runner that a reload may cure
             await ollama.unload(self.model.model, options=self.model.options)
-        return await ollama.prove(self.model)
+        try:
+            return await ollama.prove(self.model)
+        except ContentError as exc:
+            raise OllamaAnswerError(
+                ollama.base_url, f"{self.model.model!r} fails on a harmless text: {exc}"
+            ) from exc
 
 
 async def claim(ollama: Ollama, model: str, *, auto_pull: bool) -> Claim:

@@ -30,9 +30,10 @@ async def batches(
         while page := await asyncio.shield(upcoming):
             upcoming = asyncio.create_task(asyncio.to_thread(pages))
             for text in filter(admit, page):
-                if not batch.has_room(text):
+                weight = _bytes(text)
+                if not batch.has_room(text, weight):
                     yield batch.take()
-                batch.add(text)
+                batch.add(text, weight)
                 if len(batch.texts) >= size():
                     yield batch.take()
         if batch.texts:
@@ -47,14 +48,14 @@ class _Batch:
         self.bytes = 0
         self.tokens = 0
 
-    def has_room(self, text: Text) -> bool:
+    def has_room(self, text: Text, weight: int) -> bool:
         return not self.texts or (
-            self.bytes + _bytes(text) <= MAX_BYTES and self.tokens + text.tokens <= MAX_TOKENS
+            self.bytes + weight <= MAX_BYTES and self.tokens + text.tokens <= MAX_TOKENS
         )
 
-    def add(self, text: Text) -> None:
+    def add(self, text: Text, weight: int) -> None:
         self.texts.append(text)
-        self.bytes += _bytes(text)
+        self.bytes += weight
         self.tokens += text.tokens
 
     def take(self) -> list[Text]:
@@ -64,4 +65,6 @@ class _Batch:
 
 
 def _bytes(text: Text) -> int:
+    if text.text.isascii():
+        return len(text.text)
     return len(text.text.encode("utf-8", "surrogatepass"))

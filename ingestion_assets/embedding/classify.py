@@ -265,7 +265,7 @@ _BODY_RULES: tuple[tuple[re.Pattern[str], _Rule], ...] = tuple(
         (r"(do embedding request|post \"http://127\.0\.0\.1:).*: (unexpected )?eof", _died),
         (
             r"dial tcp|connection refused|connectex|connection reset|broken pipe|out of memory"
-            r"|unexpected server status|context canceled|no slots available",
+            r"|signal: killed|unexpected server status|context canceled|no slots available",
             _unreachable,
         ),
         (r"process has terminated|timed out waiting", _gone),

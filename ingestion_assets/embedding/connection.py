@@ -108,14 +108,14 @@ class Connection:
             extensions={"trace": wire},
         )
         try:
-            return await self._client.send(request)
+            return await _whole(self._client, request)
         except _LOST:
             if wire.opened or wire.answered:
                 raise
         # The server closed a kept connection just as it was used again. That says nothing about
         # its health, and embedding is idempotent: once more, at once, on a new connection.
         self.stats.retries += 1
-        return await self._fresh.send(request)
+        return await _whole(self._fresh, request)
 
 
 class _Wire:
@@ -128,6 +128,19 @@ class _Wire:
     async def __call__(self, event: str, _: dict[str, Any]) -> None:
         self.opened |= event == "connection.connect_tcp.started"
         self.answered |= event == "http11.receive_response_headers.complete"
+
+
+async def _whole(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """The answer with its body, joined as it came and decoded once."""
+    # httpx decodes and rearranges each of its pieces: 0.3 ms more for 64 vectors.
+    answer = await client.send(request, stream=True)
+    if answer.is_stream_consumed:  # by a transport that has no network
+        return answer
+    try:
+        body = b"".join([piece async for piece in answer.aiter_raw()])
+    finally:
+        await answer.aclose()
+    return httpx.Response(answer.status_code, headers=answer.headers, content=body)
 
 
 @contextmanager

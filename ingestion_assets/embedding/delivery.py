@@ -92,10 +92,11 @@ class Delivery:
                     yield alive
                 if dead and piece.deaths < 2:
                     left.append(await self._cured(dead, piece.deaths, sent))
+                elif len(dead) > 1:  # a runner that went bad again fails whole lists
+                    left += _Piece(dead, piece.deaths).halves()
                 elif dead:
                     sent.endpoint.reloads_help = False
-                    for text in dead:
-                        yield Rejected(text, _dead(sent.endpoint))
+                    yield Rejected(dead[0], _dead(sent.endpoint))
 
     async def _cured(self, texts: Sequence[Text], deaths: int, sent: "_Sent") -> "_Piece":
         """The texts of dead vectors, to be sent again; from the second time on a sound model."""
@@ -142,7 +143,9 @@ class Delivery:
         """
         trial.attempts += 1
         if isinstance(error, ContentError):
-            if trial.texts > 1 or isinstance(error, TextTooLongError | RequestTooLargeError):
+            if isinstance(error, RequestTooLargeError) and trial.texts >= self._size.size:
+                self._size.failed()
+            if trial.texts > 1:
                 raise error
             if await self._pool.passes_canary(endpoint):
                 trial.condemn(error)
@@ -177,8 +180,11 @@ class _Trial:
     condemned: bool = False
 
     def condemn(self, error: ContentError) -> None:
-        """Raise the error the second time: a text that fails again is to blame."""
-        if self.condemned:
+        """Raise the error the second time: a text that fails again is to blame.
+
+        One that is too long is so at once.
+        """
+        if self.condemned or isinstance(error, TextTooLongError | RequestTooLargeError):
             raise error
         self.condemned = True
 

@@ -179,6 +179,7 @@ class Endpoint:
     @contextmanager
     def _permit(self, texts: int, started: float) -> Iterator[None]:
         """Give the permit back as the failure demands; success gives it back itself."""
+        stretch = self._stretch
         try:
             yield
         except OllamaBusyError as error:
@@ -188,7 +189,8 @@ class Endpoint:
             self._limiter.congested(cause, error.retry_after)
             raise
         except OllamaTimeoutError as error:
-            self._stretch *= 2
+            # Of requests that were in flight together, all time out: that is one lesson.
+            self._stretch = max(self._stretch, 2 * stretch)
             self._limiter.congested(Congestion.TIMEOUT)
             self.breaker.failed(str(error), sent=started)
             raise

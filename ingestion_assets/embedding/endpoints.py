@@ -19,6 +19,7 @@ from ingestion_assets.errors import (
     ConfigError,
     ContentError,
     ModelError,
+    ModelMismatchError,
     OllamaBusyError,
     OllamaError,
     OllamaUnavailableError,
@@ -105,10 +106,10 @@ class Endpoints:
         while True:
             said = await asyncio.gather(*(self._claim(e.ollama, model) for e in self._endpoints))
             errors = [answer for answer in said if isinstance(answer, OllamaError)]
-            _raise_lasting(errors)
             claims = [answer for answer in said if isinstance(answer, Claim)]
             if claims:
                 break
+            _raise_lasting(errors)
             self._last_error = errors[-1]
             self._give_up_after(started)
             failures += 1
@@ -120,7 +121,7 @@ class Endpoints:
             agreement.compare(other)
         for endpoint, answer in zip(self._endpoints, said, strict=True):
             if isinstance(answer, OllamaError):
-                self._leave_out(endpoint, answer)
+                self._exclude(endpoint, answer)
         return agreement.model
 
     @asynccontextmanager
@@ -140,10 +141,11 @@ class Endpoints:
     async def prove(self) -> None:
         """Have all available servers load the model and embed a canary alike.
 
-        One that is down is left out for the time being.
+        One that cannot is left out, as long as another can.
 
         Raises:
-            OllamaError: a server's vectors are not those of the model, or not the others'.
+            ModelMismatchError: two servers give different vectors.
+            OllamaError: no server can, and waiting will not help.
         """
         agreement = self._agreed()
         available = [endpoint for endpoint in self._endpoints if endpoint.available]
@@ -151,11 +153,12 @@ class Endpoints:
             *(agreement.prove(endpoint.ollama) for endpoint in available), return_exceptions=True
         )
         for endpoint, error in zip(available, said, strict=True):
-            if isinstance(error, OllamaUnavailableError | OllamaBusyError):
-                self._fail(error)
-                self._leave_out(endpoint, error)
+            if isinstance(error, OllamaError) and not isinstance(error, ModelMismatchError):
+                self._exclude(endpoint, error)
             elif error is not None:
                 raise error
+        if not any(endpoint.available for endpoint in self._endpoints):
+            _raise_lasting(error for error in said if isinstance(error, OllamaError))
 
     async def take(self, texts: int, avoid: Endpoint | None = None) -> Endpoint:
         """Wait for the server that will be done first with so many texts more, and a permit of it.
@@ -266,6 +269,12 @@ class Endpoints:
             self._leave_out(endpoint, error)  # its canary pulls the model
         else:
             self._refuse(endpoint, error)
+
+    def _exclude(self, endpoint: Endpoint, error: OllamaError) -> None:
+        """Begin without a server: until it has recovered, or for good if it cannot."""
+        self._failed(endpoint, error)
+        if error.retryable:
+            self._leave_out(endpoint, error)
 
     def _fail(self, error: OllamaError) -> None:
         self._last_error = error

@@ -1,44 +1,86 @@
-"""The contract C1-C19 of Ollama's embedding API.
+"""The contract C1-C20 of Ollama's embedding API.
 
 A test module runs it against its server with one function:
 
     @pytest.mark.parametrize("check", CHECKS, ids=name)
     def test_contract(check, server):
         check(server)
+
+`CHECKS` hold for every server, `SERIAL_CHECKS` for one that computes a text at a time and not on
+all cores. `CHAT_CHECKS` need a chat model, `LOAD_CHECKS` a server that can be told how long a load
+takes and how many may wait for it.
 """
 
 import base64
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import numpy as np
+import pytest
 
 Json = dict[str, Any]
 
+_EMBED, _LEGACY, _OPENAI = "/api/embed", "/api/embeddings", "/v1/embeddings"
 JSON = "application/json; charset=utf-8"
 SKY = "Why is the sky blue?"
 LONG = "word " * 3000
+WORK = ["word " * 200] * 24  # keeps a server busy for a tenth of a second at least
 
 
 @dataclass(frozen=True)
 class Server:
-    """The server under test, and an embedding model that it has."""
+    """The server under test, and an embedding model that it has.
+
+    Attributes:
+        chat_model: one that cannot embed; empty if the server has none.
+        load_seconds: until a cold model answers, for `LOAD_CHECKS`.
+        max_queue: requests that may wait for a load, for `LOAD_CHECKS`.
+    """
 
     base_url: str
     model: str = "all-minilm"
     dimensions: int = 384
     context: int = 256
+    chat_model: str = ""
+    load_seconds: float = 0.0
+    max_queue: int = 512
 
-    def call(self, method: str, path: str, body: object = None) -> httpx.Response:
+    @classmethod
+    def of(cls, base_url: str, model: str) -> Self:
+        """A server whose model says itself what it is."""
+        shown = cls(base_url).call("POST", "/api/show", {"model": model}).json()
+        info, parameters = shown["model_info"], shown.get("parameters", "").split()
+        size = {name.rpartition(".")[2]: value for name, value in info.items()}
+        context = int(parameters[1]) if "num_ctx" in parameters else size["context_length"]
+        return cls(base_url, model, size["embedding_length"], context)
+
+    def call(
+        self, method: str, path: str, body: object = None, timeout: float = 60
+    ) -> httpx.Response:
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        with httpx.Client(base_url=self.base_url, timeout=60, trust_env=False) as client:
+        with httpx.Client(base_url=self.base_url, timeout=timeout, trust_env=False) as client:
             return client.request(method, path, content=content)
 
     def embed(self, **fields: object) -> httpx.Response:
-        return self.call("POST", "/api/embed", {"model": self.model, **fields})
+        return self.call("POST", _EMBED, {"model": self.model, **fields})
+
+    def running(self) -> list[Json]:
+        """What /api/ps says of the model; empty if it is not loaded."""
+        models = self.call("GET", "/api/ps").json()["models"]
+        return [model for model in models if model["name"].split(":")[0] == _bare(self.model)]
+
+    def unload(self) -> None:
+        """Have the model out of memory, which a real server takes its time for."""
+        self.embed(input=[], keep_alive=0)
+        until = time.monotonic() + 10
+        while self.running():
+            assert time.monotonic() < until, "the model stays loaded"
+            time.sleep(0.05)
 
     def vectors(self, **fields: object) -> Any:
         response = self.embed(**fields)
@@ -48,6 +90,9 @@ class Server:
 
 Check = Callable[[Server], None]
 CHECKS: list[Check] = []
+SERIAL_CHECKS: list[Check] = []
+CHAT_CHECKS: list[Check] = []
+LOAD_CHECKS: list[Check] = []
 
 
 def name(check: Check) -> str:
@@ -57,6 +102,10 @@ def name(check: Check) -> str:
 def _check(function: Check) -> Check:
     CHECKS.append(function)
     return function
+
+
+def _bare(model: str) -> str:
+    return model.split(":", maxsplit=1)[0]
 
 
 def _refusal(title: str, path: str, body: object, status: int, error: object) -> None:
@@ -77,7 +126,7 @@ def _wrapped(message: str, kind: str) -> Json:
 
 _STRING = "json: cannot unmarshal {} into Go struct field EmbedRequest.model of type string"
 _UNKNOWN = 'model "no-such-model" not found, try pulling it first'
-_EMBED, _LEGACY, _OPENAI = "/api/embed", "/api/embeddings", "/v1/embeddings"
+_BUSY = "server busy, please try again.  maximum pending requests exceeded"
 _TOO_LONG = "the input length exceeds the context length"
 
 for _title, _path, _body, _status, _error in [
@@ -211,7 +260,7 @@ def c3_nothing_to_embed_loads_the_model(server: Server) -> None:
         response = server.embed(**fields)
         assert response.status_code == 200
         assert response.json() == {"model": server.model, "embeddings": []}
-    assert len(server.call("GET", "/api/ps").json()["models"]) == 1
+    assert len(server.running()) == 1
 
 
 @_check
@@ -244,7 +293,7 @@ def c6_over_long_texts_are_cut(server: Server) -> None:
 @_check
 def c6_the_first_tokens_are_kept(server: Server) -> None:
     cut = server.vectors(input=SKY, options={"num_ctx": 3})
-    assert np.abs(cut - server.vectors(input="why")).max() < 1e-5
+    assert np.abs(cut - server.vectors(input="Why")).max() < 1e-5
 
 
 @_check
@@ -303,23 +352,25 @@ def c17_version(server: Server) -> None:
 @_check
 def c17_tags(server: Server) -> None:
     models = server.call("GET", "/api/tags").json()["models"]
-    model = next(item for item in models if item["name"].split(":")[0] == server.model)
+    model = next(item for item in models if _bare(item["name"]) == _bare(server.model))
     assert len(model["digest"]) == 64
-    assert model["details"]["family"] == "bert"
+    assert model["details"]["embedding_length"] == server.dimensions
+    assert model["capabilities"] == ["embedding"]
 
 
 @_check
 def c17_ps_tells_the_context(server: Server) -> None:
     server.embed(input="a", options={"num_ctx": 128}, keep_alive="5m")
-    (model,) = server.call("GET", "/api/ps").json()["models"]
+    (model,) = server.running()
     assert model["context_length"] == 128
     assert {"name", "model", "size", "digest", "details", "expires_at", "size_vram"} <= set(model)
 
 
 @_check
 def c17_keep_alive_of_zero_unloads(server: Server) -> None:
-    server.embed(input=[], keep_alive=0)
-    assert server.call("GET", "/api/ps").json() == {"models": []}
+    server.embed(input=[])
+    assert server.running()
+    server.unload()
 
 
 @_check
@@ -357,3 +408,89 @@ def c17_unknown_routes_and_methods_are_text(server: Server) -> None:
     wrong = server.call("GET", "/api/embed")
     assert (missing.status_code, missing.text) == (404, "404 page not found")
     assert (wrong.status_code, wrong.text) == (405, "405 method not allowed")
+
+
+@_check
+def c18_a_cold_model_is_loaded_first(server: Server) -> None:
+    server.unload()
+    cold = server.embed(input=SKY).json()["load_duration"]
+    warm = server.embed(input=SKY).json()["load_duration"]
+    assert cold > 2 * warm
+
+
+@_check
+def c19_requests_are_answered_in_their_order(server: Server) -> None:
+    assert _answered(server, [WORK, WORK, WORK]) == [0, 1, 2]
+
+
+def c19_a_small_request_waits_for_a_large_one(server: Server) -> None:
+    assert _answered(server, [WORK, WORK, ["small"]]) == [0, 1, 2]
+
+
+SERIAL_CHECKS.append(c19_a_small_request_waits_for_a_large_one)
+
+
+def _answered(server: Server, inputs: list[list[str]]) -> list[int]:
+    """Which of the requests, sent one shortly after the other, was answered first, second, …"""
+    server.embed(input=SKY)
+    answered: list[int] = []
+
+    def ask(number: int) -> None:
+        body = {"model": server.model, "input": inputs[number]}
+        assert client.post(_EMBED, json=body).status_code == 200
+        answered.append(number)
+
+    # A client of its own for each would take longer to make than the pause between them.
+    client = httpx.Client(base_url=server.base_url, timeout=60, trust_env=False)
+    with client, ThreadPoolExecutor(len(inputs)) as pool:
+        for number in range(len(inputs)):
+            pool.submit(ask, number)
+            time.sleep(0.05)
+    return answered
+
+
+def c12_a_chat_model_cannot_embed(server: Server) -> None:
+    error = "This server does not support embeddings. Start it with `--embeddings`"
+    given = {"model": server.chat_model, "input": "a", "prompt": "a"}
+    for path, status in ((_EMBED, 501), (_LEGACY, 500)):
+        response = server.call("POST", path, given)
+        assert (response.status_code, response.json()) == (status, {"error": error})
+    shown = server.call("POST", "/api/show", {"model": server.chat_model}).json()
+    assert "embedding" not in shown["capabilities"]
+
+
+CHAT_CHECKS.append(c12_a_chat_model_cannot_embed)
+
+
+def c18_no_byte_comes_before_the_load_is_done(server: Server) -> None:
+    server.unload()
+    started = time.monotonic()
+    response = server.embed(input=SKY)
+    assert time.monotonic() - started >= server.load_seconds
+    assert response.json()["load_duration"] >= server.load_seconds * 1e9
+
+
+def c18_a_client_that_leaves_takes_the_load_with_it(server: Server) -> None:
+    server.unload()
+    body = {"model": server.model, "input": SKY}
+    with pytest.raises(httpx.ReadTimeout):
+        server.call("POST", _EMBED, body, timeout=0.75 * server.load_seconds)
+    assert server.embed(input=SKY).json()["load_duration"] >= server.load_seconds * 1e9
+
+
+def c20_a_full_queue_of_loads_is_busy(server: Server) -> None:
+    server.unload()
+    with ThreadPoolExecutor(n := server.max_queue + 4) as pool:
+        answers = list(pool.map(lambda _: server.embed(input=SKY), range(n)))
+    busy = [answer for answer in answers if answer.status_code != 200]
+    assert 0 < len(busy) < n
+    for answer in busy:
+        assert (answer.status_code, answer.json()) == (503, {"error": _BUSY})
+        assert "retry-after" not in answer.headers
+
+
+LOAD_CHECKS += [
+    c18_no_byte_comes_before_the_load_is_done,
+    c18_a_client_that_leaves_takes_the_load_with_it,
+    c20_a_full_queue_of_loads_is_busy,
+]

@@ -148,7 +148,7 @@ async def test_a_text_that_is_no_unicode_is_rejected(faulty_ollama: Double, olla
     assert [r.text for r in rejected] == [batch[1]]
 
 
-@pytest.mark.parametrize("fault", ["F8", "F10"])
+@pytest.mark.parametrize("fault", ["F8", "F10", "F16"])
 async def test_no_text_is_blamed_while_a_harmless_one_fails_too(
     faulty_ollama: Double, ollama: Ollama, fault: str
 ) -> None:
@@ -170,6 +170,16 @@ async def test_a_runner_with_dead_vectors_is_reloaded(
     assert vectors == expected(faulty_ollama, batch)
     assert rejected == []
     assert faulty_ollama.stats()["loads"] == 2
+
+
+async def test_a_list_that_stays_dead_is_not_rejected_as_a_whole(
+    faulty_ollama: Double, ollama: Ollama
+) -> None:
+    faulty_ollama.break_by({"fault": "F11", "match": "th text", "times": 3})
+    batch = texts(32)
+    vectors, rejected, _ = await delivered(ollama, batch)
+    assert vectors == expected(faulty_ollama, batch)
+    assert rejected == []
 
 
 async def test_a_reload_in_vain_is_not_repeated(faulty_ollama: Double, ollama: Ollama) -> None:

@@ -127,6 +127,20 @@ async def test_a_timeout_makes_for_more_patience_until_the_next_answer() -> None
     assert patience == [20, 40, 80, 20]
 
 
+async def test_requests_that_time_out_together_are_one_timeout() -> None:
+    patience: list[float] = []
+
+    async def hang(request: httpx.Request) -> httpx.Response:
+        patience.append(request.extensions["timeout"]["read"])
+        await asyncio.sleep(0.01)
+        raise httpx.ReadTimeout("late")
+
+    one = endpoint(Ollama("gpu1", transport=httpx.MockTransport(hang), timeout=20))
+    for _ in range(2):
+        await asyncio.gather(embed(one), embed(one), embed(one), return_exceptions=True)
+    assert patience == [20] * 3 + [40] * 3
+
+
 async def test_one_dead_vector_is_the_texts_and_many_are_the_servers() -> None:
     def answer(rows: list[list[float]]) -> Endpoint:
         return failing(httpx.Response(200, json={"embeddings": rows}))

@@ -354,9 +354,32 @@ def test_the_list_of_servers_is_checked(hosts: Sequence[str], message: str) -> N
         Endpoints([Ollama(host) for host in hosts])
 
 
-async def test_a_lasting_error_of_one_server_at_the_start_is_raised() -> None:
+async def test_a_lasting_error_of_one_server_at_the_start_leaves_it_out() -> None:
     missing = Served()
     missing.installed = False
-    pool = Endpoints([Served().client("gpu1"), missing.client("gpu2")])
-    with pytest.raises(OllamaError, match=r"gpu2.*ollama pull m"):
+    pool = Endpoints([missing.client("gpu2"), Served().client("gpu1")])
+    async with pool.serving(await pool.identify("m")):
+        await pool.prove()
+        assert [(await pool.take(1)).url for _ in range(3)] == ["http://gpu1:11434"] * 3
+    assert "ollama pull m" in pool.states()[0].refused
+
+
+async def test_a_lasting_error_of_all_servers_at_the_start_is_raised() -> None:
+    missing = Served()
+    missing.installed = False
+    pool = Endpoints([missing.client("gpu1"), missing.client("gpu2")])
+    with pytest.raises(OllamaError, match=r"gpu1.*ollama pull m"):
         await pool.identify("m")
+
+
+@pytest.mark.parametrize(
+    "fault", ["F10", "F11", "F12", "F15", "F16", "F19", "F21"], ids=lambda fault: fault
+)
+async def test_a_server_that_is_bad_from_the_start_does_not_stop_the_others(
+    fault: str, trio: tuple[Double, ...]
+) -> None:
+    bad, good, _ = trio
+    bad.break_by({"fault": fault})
+    async with pooled(bad.url, good.url) as pool:
+        batches, _ = await embedded(pool, 200)
+    check(good, batches, texts(200))

@@ -1,9 +1,10 @@
-"""Every fault of the double against 2,000 texts, from the store through the servers and back.
+"""Every fault of the double against 2,000 texts, from the store through the server and back.
 
-Whatever happens, a text ends with its own vector, with a ledger row that says why not, or the run
-fails and the next one, on a server that is well again, does the rest and nothing twice.
+Whatever happens, a text ends with its own vector, or with a ledger row that says why not, or the
+run fails and the next one, on a server that is well again, embeds what is missing and no more.
 """
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -13,9 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from ingestion_assets.embedding import EmbeddingStream, Endpoints, Metrics, Ollama
+from ingestion_assets.embedding import Backoff, EmbeddingStream, Endpoints, Metrics, Ollama
 from ingestion_assets.errors import (
     ModelError,
+    OllamaAnswerError,
     OllamaAuthError,
     OllamaError,
     OllamaUnavailableError,
@@ -28,157 +30,327 @@ from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.generations import Generation
 from ingestion_assets.store.ledger import Failed
 from ingestion_assets.store.writers import EmbeddingsWriter
-from ingestion_assets_tests.embedding.given import AT_ONCE
 from ingestion_assets_tests.services.faulty_ollama import Double
 from ingestion_assets_tests.store import rows
 
 N = 2_000
 BATCH = 32
-BISECTED = 2 * BATCH + 4  # texts sent again to find the one at fault in a batch
-BISECTIONS = 2 * 5 + 3  # and the requests for it
-POISON = {f"poison {i}" for i in range(4)}
-TEXTS = [*POISON, *(f"the {i}th text of many" for i in range(N - len(POISON)))]
+WORKERS = 4
+POISON = [f"poison {i}" for i in range(4)]
+TEXTS = POISON + [f"the {i}th text of many" for i in range(N - len(POISON))]
+BISECTION = 2 * BATCH + 4  # texts sent again until one of a batch is found guilty
+STEPS = 2 * 5 + 2  # requests for that, of 5 = log2(BATCH) halvings
+ROUND = 2 * WORKERS * BATCH  # texts that are under way, or wait to be sent again
+NAMED = ("status", "variant", "retry_after")  # parts of a rule that tell cases apart
+SOON = 0.05  # seconds; what production waits half a minute for
+FASTER = 50  # times, than production backs off
 
 
 @dataclass(frozen=True)
 class Case:
-    """Rules, and what has to come of them."""
+    """Rules, and what may come of them.
 
-    rules: tuple[dict[str, Any], ...]
-    resent: int = 0
-    requests: int = 1000
+    Attributes:
+        resent: texts that may be sent again.
+        requests: that may be needed besides; none for as many as it takes.
+        rejects: why the poisoned texts are rejected; none if all texts are stored.
+        fails: how the run ends; none if it completes.
+    """
+
+    name: str
+    rules: list[dict[str, Any]]
+    resent: int
+    requests: int | None = None
     rejects: type[OllamaError] | None = None
     fails: type[OllamaError] | None = None
-    deadline: float = 10.0
     timeout: float = 5.0
+    deadline: float = 20.0
     auto_pull: bool = False
+
+
+HEALTHY = Case("", [], 0)
 
 
 @dataclass(frozen=True)
 class Run:
     metrics: Metrics
-    counts: dict[str, int]
     error: OllamaError | None
 
 
-@pytest.fixture
-def generation(connection: Connection) -> Generation:
-    rows.store(connection, "a.md", TEXTS)
-    return rows.generation(connection, 384)
+@dataclass(frozen=True)
+class Partition:
+    """2,000 chunks in Postgres, and a server to embed them."""
 
+    double: Double
+    database: str
+    connection: Connection
+    generation: Generation
 
-@pytest.fixture
-def connection(database: str) -> Iterator[Connection]:
-    with connect(database) as connection:
-        yield connection
+    async def embed(self, case: Case) -> Run:
+        """What a run does with a partition: the stream into the writer, to the end."""
+        async with Ollama(self.double.url, timeout=case.timeout) as ollama:
+            pool = Endpoints(
+                [ollama],
+                workers=WORKERS,
+                max_workers=WORKERS,
+                breaker_seconds=SOON,
+                deadline=case.deadline,
+                auto_pull=case.auto_pull,
+                backoff=BACKOFF,
+            )
+            model = await pool.identify("all-minilm")
+            pages = embeddings.pages(
+                lambda: connect(self.database), self.generation, rows.KEY, None
+            )
+            stream = EmbeddingStream(
+                pool, model, lambda: next(pages, []), batch_size=BATCH, backoff=BACKOFF, grace=0.5
+            )
+            self.double.break_by(*case.rules)
+            error = await self._written(stream)
+            return Run(stream.metrics, error)
 
-
-async def run(double: Double, case: Case, database: str, generation: Generation) -> Run:
-    async with Ollama(double.url, timeout=case.timeout) as ollama:
-        pool = Endpoints(
-            [ollama],
-            breaker_seconds=0.05,
-            deadline=case.deadline,
-            auto_pull=case.auto_pull,
-            backoff=AT_ONCE,
-        )
-        model = await pool.identify("all-minilm")
-        double.break_by(*case.rules)
-        pages = embeddings.pages(lambda: connect(database), generation, rows.KEY, None)
-        stream = EmbeddingStream(
-            pool, model, lambda: next(pages, []), batch_size=BATCH, backoff=AT_ONCE, grace=0.5
-        )
+    async def _written(self, stream: EmbeddingStream) -> OllamaError | None:
+        writer = EmbeddingsWriter(self.connection, rows.KEY, self.generation)
+        writer.begin()
         error = None
-        with connect(database) as connection:
-            writer = EmbeddingsWriter(connection, rows.KEY, generation)
-            writer.begin()
+        try:
+            async with aclosing(aiter(stream)) as batches:
+                async for vectors in batches:
+                    writer.write(vectors)
+        except OllamaError as exc:
+            error = exc
+        writer.reject([Failed.of(bad.text, bad.error) for bad in stream.rejected])
+        writer.finish()
+        return error
+
+    def stored(self) -> set[str]:
+        """The texts that have a vector, each of which must be the text's own."""
+        found = rows.stored_vectors(self.connection, self.generation)
+        texts = self.connection.execute(
+            "SELECT chunk_id, content_hash, text FROM ingestion.chunks", binary=True
+        ).fetchall()
+        embedded = [row for row in texts if row[0] in found]
+        for chunk, hashed, text in embedded:
+            assert found[chunk] == (hashed, self.double.vector(text).astype(">f4").tobytes())
+        return {text for _, _, text in embedded}
+
+    def rejected(self) -> dict[str, str]:
+        """Texts in the ledger and the classes of their errors."""
+        query = (
+            "SELECT text, error_class FROM ingestion.ledger JOIN ingestion.chunks USING (chunk_id)"
+        )
+        return dict(self.connection.execute(query).fetchall())
+
+    def heal(self) -> None:
+        """Have the server well again, with counts at zero."""
+        until = time.monotonic() + 5
+        while True:
             try:
-                async with aclosing(aiter(stream)) as batches:
-                    async for vectors in batches:
-                        writer.write(vectors)
-            except OllamaError as exc:
-                error = exc
-            writer.reject([Failed.of(r.text, r.error) for r in stream.rejected])
-            return Run(stream.metrics, writer.finish(), error)
+                return self.double.reset()
+            except httpx.TransportError:
+                assert time.monotonic() < until
+                time.sleep(0.02)
 
 
-def once(**rule: Any) -> Case:
-    return Case(({"match": "many", "times": 1, **rule},), resent=2 * BISECTED)
-def now(**rule: Any) -> Case:
-    return Case(({"match": "many", "probability":0.1, **rule},), resent=2000)
-def window(**rule: Any) -> Case:
-    return Case(({"start":0.05, "until":0.35, **rule},), resent=2000)
-def poison(kind, **rule: Any) -> Case:
-    return Case(({"match": "poison", **rule},), resent=4*BISECTED, requests=4*BISECTIONS, rejects=kind)
-def down(kind=OllamaUnavailableError, deadline=0.5, timeout=5.0, **rule: Any) -> Case:
-    return Case(({"match": " ", "nth":list(range(20,5000)), **rule},), resent=2000, fails=kind, deadline=deadline, timeout=timeout)
-from dataclasses import replace
-T=dict(timeout=0.2)
-CASES = {
- "once F1": once(fault="F1",seconds=0.1),
- "once F2": once(fault="F2"), "once F3": once(fault="F3"), "once F3c": once(fault="F3",variant="chunked"),
- "once F4": replace(once(fault="F4",seconds=2),**T),
- "once F5": replace(once(fault="F5",seconds=2),**T),
- "once F18": replace(once(fault="F18"),**T),
- **{f"once {f}": once(fault=f) for f in "F6 F7 F8 F9 F10 F11 F13 F16 F19".split()},
- "once F8oom": once(fault="F8",variant="oom"),
- "once F11s": once(fault="F11",variant="state"),
- **{f"once F12 {v}": once(fault="F12",variant=v) for v in "missing extra dimension null empty".split()},
- **{f"once F14 {v}": once(fault="F14",status=v) for v in (502,504,413,429,503)},
- "once F14 ra": once(fault="F14",status=429,retry_after="1"),
- "once F20": once(fault="F20",seconds=0.1),
- "once F21 prove": once(fault="F21",match=" ",batch=2),
- "once F15": replace(once(fault="F15"),fails=OllamaAuthError),
- "once F17": replace(once(fault="F17"),fails=ModelError),
- "pull F17": replace(once(fault="F17"),auto_pull=True),
- "pull F22 cut": Case(({"fault":"F17","times":1,"match":"many"},{"fault":"F22","path":"/api/pull","variant":"cut"}),fails=ModelError,auto_pull=True,resent=BISECTED),
- "pull F22 error": Case(({"fault":"F17","times":1,"match":"many"},{"fault":"F22","path":"/api/pull","variant":"error"}),fails=ModelError,auto_pull=True,resent=BISECTED),
- **{f"now {f}": now(fault=f,seed=i) for i,f in enumerate("F2 F3 F6 F7 F8 F11 F13 F14 F19".split())},
- "now F4": replace(now(fault="F4",seconds=.4),**T),
- **{f"now F12 {v}": now(fault="F12",variant=v,seed=3) for v in "missing extra dimension null empty".split()},
- **{f"window {f}": window(fault=f) for f in "F2 F3 F6 F7 F8 F9 F10 F11 F13 F14 F16 F19".split()},
- "window F14 429": window(fault="F14",status=429),
- "window F12": window(fault="F12",variant="missing"),
- "window F18": replace(window(fault="F18",match=" "),**T),
- **{f"poison {f}": poison(k,fault=f) for f,k in dict(F6=PoisonTextError,F8=PoisonTextError,F9=PoisonTextError,F10=PoisonTextError,F11=PoisonTextError,F16=TextTooLongError).items()},
- "poison 413": poison(RequestTooLargeError,fault="F14",status=413),
- "poison 500": poison(PoisonTextError,fault="F14",status=500),
- "poison F12": poison(PoisonTextError,fault="F12",variant="missing"),
- "poison F18": replace(poison(PoisonTextError,fault="F18"),**T),
- "big F7": Case(({"fault":"F7","batch":17},),resent=2000),
- "big F8oom": Case(({"fault":"F8","batch":17,"variant":"oom"},),resent=2000),
- "big F8": Case(({"fault":"F8","batch":17},),resent=2000),
- "big 413": Case(({"fault":"F14","status":413,"batch":17},),resent=2000),
- "big F4": Case(({"fault":"F4","seconds":9,"batch":17},),resent=2000,timeout=0.2),
- **{f"down {f}": down(fault=f) for f in "F2 F3 F6 F7 F8 F9 F10 F11 F13 F14 F19 F16".split()},
- "down F1": Case(({"fault":"F1","nth":[20],"seconds":2},),resent=2000,fails=OllamaUnavailableError,deadline=0.5),
- "down F20": Case(({"fault":"F20","nth":[20],"seconds":2},),resent=2000,fails=OllamaUnavailableError,deadline=0.5),
- "down F4": down(fault="F4",seconds=9,timeout=0.1),
- "down F5": down(fault="F5",seconds=9,timeout=0.1),
- "down F18": down(fault="F18",timeout=0.1),
- "down F12": down(fault="F12",variant="dimension"),
- "down F12 null": down(fault="F12",variant="null"),
- "down F12 missing": down(fault="F12",variant="missing"),
- "down F14 429": down(fault="F14",status=429),
- "down F15": down(OllamaAuthError,fault="F15"),
- "down F15 403": down(OllamaAuthError,fault="F15",status=403),
- "down F17": down(ModelError,fault="F17"),
- "down F11s": down(fault="F11",variant="state"),
- "down F21": Case(({"fault":"F21","batch":2},),resent=2000,fails=OllamaError),
-}
+def _named(fault: str, rule: dict[str, Any]) -> str:
+    return "-".join([fault, *(str(rule[key]) for key in NAMED if key in rule)])
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-async def test_nothing_is_lost_or_wrong(
-    case: Case, faulty_ollama: Double, database: str, connection: Connection, generation: Generation, request
-) -> None:
-    t=time.monotonic()
-    faulty_ollama.reset(text_ms=0.15)
-    first = await run(faulty_ollama, case, database, generation)
-    st = faulty_ollama.stats() if case.rules[0].get("seconds")!=2 else {}
-    t1=time.monotonic()-t
-    m=first.metrics
-    b=m.endpoints[0].breaker
-    print(f"CASE {request.node.callspec.id}: {t1:.2f}s sent={m.texts_sent} req={m.requests} retries={m.retries} rej={m.rejected} emb={m.texts_embedded} opened={b.opened} size={m.batch_size} hits={m.rate_limit_hits} loads={st.get('loads')} allreq={st.get('requests')} {first.counts}\n   {first.error!r}\n")
-    L=connection.execute("select error_class, quarantined, count(*), min(error) from ingestion.ledger group by 1,2").fetchall()
-    print(L)
+def once(fault: str, resent: int = BATCH, timeout: float = 5.0, **rule: Any) -> Case:
+    struck = {"fault": fault, "match": "many", "nth": [10], "seconds": 9, **rule}
+    return Case(_named(fault, rule), [struck], resent, timeout=timeout)
+
+
+def now_and_then(fault: str, timeout: float = 5.0, **rule: Any) -> Case:
+    """Every tenth request, those that are sent again included."""
+    struck = {"fault": fault, "match": "many", "nth": list(range(10, 9 * N, 10)), **rule}
+    return Case(_named(fault, rule), [struck], N // 4, timeout=timeout)
+
+
+def for_a_while(fault: str, resent: int = 4 * ROUND, timeout: float = 5.0, **rule: Any) -> Case:
+    struck = {"fault": fault, "match": " ", "after": 12, "lasts": 0.2, **rule}
+    return Case(_named(fault, rule), [struck], resent, timeout=timeout)
+
+
+def poison(fault: str, rejects: type[OllamaError], attempts: int = 1, **rule: Any) -> Case:
+    struck, n = {"fault": fault, "match": "poison", **rule}, len(POISON)
+    resent, requests = n * attempts * BISECTION, n * attempts * STEPS
+    return Case(_named(fault, rule), [struck], resent, requests, rejects)
+
+
+def too_large(fault: str, resent: int, timeout: float = 5.0, **rule: Any) -> Case:
+    struck = {"fault": fault, "batch": BATCH // 2 + 1, "seconds": 9, **rule}
+    return Case(_named(fault, rule), [struck], resent, timeout=timeout)
+
+
+def from_then_on(
+    fault: str,
+    fails: type[OllamaError] = OllamaUnavailableError,
+    timeout: float = 5.0,
+    resent: int = 4 * ROUND,
+    **rule: Any,
+) -> Case:
+    struck = {"fault": fault, "match": " ", "after": 24, "seconds": 9, **rule}
+    return Case(_named(fault, rule), [struck], resent, fails=fails, timeout=timeout, deadline=0.4)
+
+
+PASSING = [
+    once("F1", resent=3 * ROUND, seconds=0.1),
+    once("F2"),
+    once("F3"),
+    once("F3", variant="chunked"),
+    once("F4", timeout=0.2),
+    once("F5", timeout=0.2),
+    *(once(fault, resent=BISECTION) for fault in ("F6", "F9", "F10", "F16")),
+    once("F7"),
+    once("F8"),
+    once("F8", variant="oom"),
+    once("F11"),
+    once("F11", resent=2 * ROUND, variant="state"),
+    *(once("F12", variant=v) for v in ("missing", "extra", "dimension", "null", "empty")),
+    once("F13"),
+    *(once("F14", status=status) for status in (502, 503, 504, 429)),
+    once("F14", status=429, retry_after="1"),
+    once("F14", resent=BISECTION, status=413),
+    once("F18", timeout=0.2),
+    once("F19"),
+    once("F20", resent=3 * ROUND, seconds=0.1),
+    once("F21", match=" ", nth=[2]),
+]
+FREQUENT = [
+    *(now_and_then(fault) for fault in ("F2", "F3", "F6", "F7", "F8", "F11", "F13", "F14", "F19")),
+    now_and_then("F4", timeout=0.1, seconds=0.3),
+    now_and_then("F5", timeout=0.1, seconds=0.3),
+    now_and_then("F14", status=429),
+    *(now_and_then("F12", variant=v) for v in ("missing", "null")),
+]
+LASTING = [
+    *(for_a_while(fault) for fault in ("F2", "F3", "F7", "F8", "F11", "F14", "F19")),
+    *(for_a_while(fault) for fault in ("F6", "F9", "F10", "F16")),
+    for_a_while("F4", timeout=0.1, seconds=9),
+    for_a_while("F12", variant="missing"),
+    for_a_while("F13", resent=N),
+    for_a_while("F14", resent=N, status=429),
+    for_a_while("F18", timeout=0.1),
+]
+POISONED = [
+    *(poison(fault, PoisonTextError) for fault in ("F6", "F9", "F10", "F11")),
+    poison("F16", TextTooLongError),
+    poison("F14", RequestTooLargeError, status=413),
+    *(poison("F12", PoisonTextError, 5, variant=v) for v in ("missing", "empty")),
+    poison("F8", PoisonTextError, 5),
+    poison("F14", PoisonTextError, 5, status=500),
+]
+LARGE = [
+    too_large("F4", resent=2 * ROUND, timeout=0.1, seconds=0.5),
+    too_large("F7", resent=3 * ROUND),
+    too_large("F8", resent=3 * ROUND, variant="oom"),
+    too_large("F8", resent=5 * N),
+    too_large("F14", resent=N, status=413),
+]
+FINAL = [
+    from_then_on("F1", times=1, seconds=0.6),
+    from_then_on("F20", times=1, seconds=0.6),
+    *(from_then_on(fault) for fault in ("F2", "F3", "F7", "F8", "F11", "F14", "F19")),
+    *(from_then_on(fault) for fault in ("F6", "F9", "F10", "F16")),
+    *(from_then_on(fault, timeout=0.1) for fault in ("F4", "F5", "F18")),
+    *(from_then_on("F12", variant=v) for v in ("missing", "dimension", "null")),
+    from_then_on("F11", variant="state"),
+    from_then_on("F13", resent=N),
+    from_then_on("F14", resent=N, status=429),
+    from_then_on("F15", OllamaAuthError),
+    from_then_on("F15", OllamaAuthError, status=403),
+    from_then_on("F17", ModelError),
+    from_then_on("F21", OllamaAnswerError, after=0),
+]
+
+
+DELETED = {"fault": "F17", "match": "many", "nth": [24]}
+
+
+async def _sooner(seconds: float) -> None:
+    await asyncio.sleep(seconds / FASTER)
+
+
+BACKOFF = Backoff(_sooner)
+
+
+def name(case: Case) -> str:
+    return case.name
+
+
+@pytest.fixture
+def partition(faulty_ollama: Double, database: str) -> Iterator[Partition]:
+    faulty_ollama.reset()
+    with connect(database) as connection:
+        rows.store(connection, "a.md", TEXTS)
+        partition = Partition(faulty_ollama, database, connection, rows.generation(connection, 384))
+        yield partition
+        partition.heal()
+
+
+@pytest.mark.parametrize("case", PASSING, ids=name)
+async def test_what_happens_once_costs_no_text(case: Case, partition: Partition) -> None:
+    await completes(case, partition)
+
+
+@pytest.mark.parametrize("case", FREQUENT, ids=name)
+async def test_what_happens_now_and_then_costs_no_text(case: Case, partition: Partition) -> None:
+    await completes(case, partition)
+
+
+@pytest.mark.parametrize("case", LASTING, ids=name)
+async def test_what_lasts_for_a_while_costs_no_text(case: Case, partition: Partition) -> None:
+    await completes(case, partition)
+
+
+@pytest.mark.parametrize("case", LARGE, ids=name)
+async def test_what_is_too_large_is_sent_in_parts(case: Case, partition: Partition) -> None:
+    await completes(case, partition)
+
+
+@pytest.mark.parametrize("case", POISONED, ids=name)
+async def test_a_bad_text_costs_only_itself(case: Case, partition: Partition) -> None:
+    await completes(case, partition)
+    assert (await partition.embed(case)).metrics.texts_sent == 0
+
+
+@pytest.mark.parametrize("case", FINAL, ids=name)
+async def test_the_next_run_does_what_this_one_could_not(case: Case, partition: Partition) -> None:
+    left = check(case, await partition.embed(case), partition)
+    assert left > 0
+    partition.heal()
+    second = await partition.embed(HEALTHY)
+    assert (second.error, second.metrics.texts_sent) == (None, left)
+    assert partition.stored() == set(TEXTS)
+
+
+async def test_a_deleted_model_is_pulled_and_the_run_goes_on(partition: Partition) -> None:
+    await completes(Case("", [DELETED], ROUND, auto_pull=True), partition)
+    assert partition.double.stats()["requests"]["/api/pull"] == 1
+
+
+@pytest.mark.parametrize("variant", ["cut", "error"])
+async def test_a_pull_that_fails_ends_the_run(variant: str, partition: Partition) -> None:
+    broken = {"fault": "F22", "path": "/api/pull", "variant": variant}
+    case = Case("", [DELETED, broken], ROUND, fails=ModelError, auto_pull=True)
+    check(case, await partition.embed(case), partition)
+    assert partition.rejected() == {}
+
+
+async def completes(case: Case, partition: Partition) -> None:
+    """Every text is stored, or rejected by name."""
+    assert check(case, await partition.embed(case), partition) == 0
+
+
+def check(case: Case, run: Run, partition: Partition) -> int:
+    """The run ended as it must, and only bad texts have no vector; returns how many are left."""
+    metrics, stored, rejected = run.metrics, partition.stored(), partition.rejected()
+    assert isinstance(run.error, case.fails or type(None)), run.error
+    assert rejected == (dict.fromkeys(POISON, case.rejects.__name__) if case.rejects else {})
+    assert stored.isdisjoint(rejected)
+    assert len(stored) == metrics.texts_embedded
+    assert metrics.texts_sent <= len(stored) + len(rejected) + case.resent
+    if case.requests is not None:
+        assert metrics.requests <= -(-N // BATCH) + case.requests
+    return N - len(stored) - len(rejected)

@@ -8,6 +8,7 @@ import orjson
 
 TOKEN = re.compile(r"\w+|[^\w\s]")
 SPECIAL = 2  # CLS and SEP
+_KINDS = {bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
 _DURATION = re.compile(r"[-+]?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+")
 
 
@@ -55,10 +56,7 @@ def parse_legacy(body: bytes) -> Job:
     request = _json_object(body, "EmbeddingRequest")
     if not request.get("model"):
         raise RefusedError(400, "model is required")
-    prompt = request.get("prompt") or ""
-    if not isinstance(prompt, str):
-        field_name = "EmbeddingRequest.prompt of type string"
-        raise RefusedError(400, f"json: cannot unmarshal array into Go struct field {field_name}")
+    prompt = _string(request, "EmbeddingRequest", "prompt")
     return Job(request["model"], [prompt] if prompt else [])
 
 
@@ -98,13 +96,18 @@ def _json_object(body: bytes, struct: str) -> dict[str, Any]:
         raise RefusedError(400, looking if character else "unexpected EOF") from exc
     if not isinstance(request, dict):
         raise RefusedError(400, f"json: cannot unmarshal array into Go value of type api.{struct}")
-    model = request.get("model") or ""
-    if not isinstance(model, str):
-        where = f"Go struct field {struct}.model of type string"
-        raise RefusedError(400, f"json: cannot unmarshal number into {where}")
+    model = _string(request, struct, "model")
     if model and not re.fullmatch(r"[\w./:-]+", model):
         raise RefusedError(400, "invalid model name")
     return request
+
+
+def _string(request: dict[str, Any], struct: str, name: str) -> str:
+    value = request.get(name)
+    if value is None or isinstance(value, str):
+        return value or ""
+    where = f"Go struct field {struct}.{name} of type string"
+    raise RefusedError(400, f"json: cannot unmarshal {_KINDS[type(value)]} into {where}")
 
 
 def _check_keep_alive(value: object) -> None:

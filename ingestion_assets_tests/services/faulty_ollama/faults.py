@@ -18,6 +18,8 @@ class Rule:
         fault: F1 to F22; how each goes wrong is in `canned` and in the server.
         path: strikes requests to this path only.
         nth: requests that reach this rule, counted from 1.
+        after: requests that reach it and are spared, before any is struck.
+        lasts: seconds from the first request that is struck.
         match: part of a text in the request. F9 to F11 then strike the texts that match.
         batch: at least so many texts in the request.
         in_flight: at least so many requests under way.
@@ -34,6 +36,8 @@ class Rule:
     fault: str
     path: str = "/api/embed"
     nth: tuple[int, ...] = ()
+    after: int = 0
+    lasts: float = float("inf")
     match: str = ""
     batch: int = 0
     in_flight: int = 0
@@ -48,6 +52,7 @@ class Rule:
     variant: str = ""
     _seen: int = 0
     _struck: int = 0
+    _first: float | None = None
     _dice: random.Random = field(default_factory=random.Random)
 
     @classmethod
@@ -63,9 +68,12 @@ class Rule:
         if in_flight < self.in_flight or not any(self.match in text for text in texts or [""]):
             return False
         self._seen += 1
-        if self.nth and self._seen not in self.nth:
+        if self._seen <= self.after or (self.nth and self._seen not in self.nth):
             return False
         if self._struck >= self.times or self._dice.random() >= self.probability:
+            return False
+        self._first = at if self._first is None else self._first
+        if at - self._first >= self.lasts:
             return False
         self._struck += 1
         return True

@@ -76,6 +76,12 @@ class Runner:
     def loaded(self) -> bool:
         return self._loaded is not None
 
+    @property
+    def context(self) -> int:
+        """The context of the loaded model, as a request may have narrowed it."""
+        asked = self._loaded[0] if self._loaded else None
+        return min(asked or self._config.context, self._config.context)
+
     def unload(self) -> None:
         self._loaded = None
         self.dead = False

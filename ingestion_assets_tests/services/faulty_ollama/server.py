@@ -116,7 +116,7 @@ class HealthyOllama:
 
     async def _ps(self, request: Request) -> Reply:
         entry = {"expires_at": "2030-01-01T00:00:00Z", "size_vram": 0} | self._entry()
-        entry["context_length"] = self.config.context
+        entry["context_length"] = self.runner.context
         return _json({"models": [entry] if self.runner.loaded else []})
 
     def _entry(self) -> dict[str, Any]:
@@ -127,7 +127,13 @@ class HealthyOllama:
             "modified_at": "2026-01-01T00:00:00Z",
             "size": 45960996,
             "digest": blake2b(f"{tagged}{self.config.dimensions}".encode()).hexdigest()[:64],
-            "details": {"format": "gguf", "family": "bert", "parameter_size": "23M"},
+            "details": {
+                "format": "gguf",
+                "family": "bert",
+                "parameter_size": "23M",
+                "context_length": self.config.context,
+                "embedding_length": self.config.dimensions,
+            },
             "capabilities": ["embedding"],
         }
 
@@ -145,11 +151,17 @@ class HealthyOllama:
             "bert.pooling_type": 1,
         }
         capabilities = ["completion"] if chat else ["embedding"]
-        return _json({"model_info": info, "capabilities": capabilities, "parameters": ""})
+        parameters = f"num_ctx                        {self.config.context}"
+        return _json({"model_info": info, "capabilities": capabilities, "parameters": parameters})
 
     async def _pull(self, request: Request) -> Reply:
-        known = self._has(orjson.loads(request.body).get("model", ""))
-        return Reply(200, pull_lines("" if known else "error"), "application/x-ndjson")
+        asked = orjson.loads(request.body)
+        known = self._knows(asked.get("model", ""))
+        self.missing &= not known
+        lines = pull_lines("" if known else "error")
+        if asked.get("stream", True):
+            return Reply(200, lines, "application/x-ndjson")
+        return Reply(200 if known else 500, lines.splitlines()[-1])
 
     async def _embed(self, request: Request) -> Reply:
         job = parse_embed(request.body)
@@ -228,8 +240,11 @@ class HealthyOllama:
                 counts.repeated[text] = counts.embedded[key]
 
     def _has(self, model: str) -> bool:
-        models = (self.config.model, self.config.chat_model)
-        return not self.missing and _tagged(model) in map(_tagged, models)
+        return not self.missing and self._knows(model)
+
+    def _knows(self, model: str) -> bool:
+        """Whether there is such a model at all, to be pulled if need be."""
+        return _tagged(model) in map(_tagged, (self.config.model, self.config.chat_model))
 
     async def _stats(self, request: Request) -> Reply:
         counts = self.counts
