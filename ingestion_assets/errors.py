@@ -9,6 +9,7 @@ IngestionError                      retryable = False
 ├── OllamaError(endpoint)
 │   ├── OllamaUnavailableError      refused, 5xx, runner died               retryable = True
 │   │   ├── OllamaTimeoutError      no answer in time
+│   │   ├── NoServerError           none until the deadline                 retryable = False
 │   │   └── RunnerUnreachableError  the server cannot reach its runner
 │   ├── OllamaBusyError             503: wait, then again                   retryable = True
 │   │   └── RateLimitedError        429
@@ -74,6 +75,12 @@ class OllamaUnavailableError(OllamaError):
 
 class OllamaTimeoutError(OllamaUnavailableError):
     """No answer in time: overload, or a runner that hangs."""
+
+
+class NoServerError(OllamaUnavailableError):
+    """No server was usable until the run's deadline; this run does not wait again."""
+
+    retryable = False
 
 
 class RunnerUnreachableError(OllamaUnavailableError):

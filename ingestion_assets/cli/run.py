@@ -17,6 +17,7 @@ from ingestion_assets.settings import Settings
 from ingestion_assets.sources import Source, load
 from ingestion_assets.store.connection import connect
 from ingestion_assets.store.ledger import partitions_with_failures
+from ingestion_assets.store.status import sources as stored_sources
 
 
 @click.command()
@@ -30,12 +31,14 @@ def run(sources: tuple[str, ...], retry_failed: bool, as_json: bool) -> None:
     store, 1 when something failed, 2 when a setting is wrong.
     """
     settings = Settings.from_environment()
-    chosen = _chosen(load(settings.sources), sources)
+    listed = load(settings.sources)
+    chosen = _chosen(listed, sources)
     with services(settings) as running:
+        _name_left_over(running, listed)
         keys = _failed(running, chosen) if retry_failed else _all(chosen)
         if not keys:
-            click.echo("Nothing has failed.", err=True)
-        summaries = _materialize(running, keys, only_failed=retry_failed)
+            click.echo("No text has failed.", err=True)
+        summaries = _materialize(running, keys, only_failed=retry_failed) if keys else []
     show(summaries, as_json=as_json)
     if any(summary.failures for summary in summaries):
         sys.exit(1)
@@ -51,6 +54,15 @@ def _chosen(listed: Sequence[Source], names: Sequence[str]) -> list[Source]:
             f" {', '.join(source.name for source in listed)}"
         )
     return [source for source in listed if not names or source.name in names]
+
+
+def _name_left_over(running: Services, listed: Sequence[Source]) -> None:
+    with connect(running.database_url) as connection:
+        stored = stored_sources(connection)
+    for name in sorted(set(stored) - {source.name for source in listed}):
+        click.echo(
+            f"{name} is stored, but no longer listed: its documents are still found", err=True
+        )
 
 
 def _all(sources: Sequence[Source]) -> dict[str, list[str]]:

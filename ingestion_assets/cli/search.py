@@ -16,11 +16,12 @@ from ingestion_assets.cli.services import services
 from ingestion_assets.embedding import Ollama
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.local.services import Services
-from ingestion_assets.retrieval.query import embed_query
+from ingestion_assets.retrieval.query import check_model, embed_query
 from ingestion_assets.retrieval.search import Hit, nearest
 from ingestion_assets.settings import Settings
 from ingestion_assets.store.connection import connect
 from ingestion_assets.store.generations import Generation, active
+from ingestion_assets.store.status import sources as stored_sources
 
 _SNIPPET = 240  # characters
 
@@ -51,8 +52,11 @@ def _find(
         raise ConfigError("QUERY is empty; say what to look for")
     with connect(running.database_url) as connection:
         generation = active(connection)
+        known = stored_sources(connection)
     if generation is None:
         return []
+    if source is not None and source not in known:
+        raise ConfigError(f"nothing is stored of {source!r}; stored are: {', '.join(known)}")
     vector = asyncio.run(_embed(settings, running, generation, query))
     with connect(running.database_url) as connection:
         return nearest(connection, generation, vector, k=k, source=source)
@@ -64,6 +68,7 @@ async def _embed(
     async with Ollama(
         running.ollama_host, api_key=settings.ollama_api_key, timeout=settings.timeout
     ) as ollama:
+        await check_model(ollama, generation)
         return await embed_query(ollama, generation, query)
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import click
 
+from ingestion_assets.embedding import parse_host
 from ingestion_assets.local.services import Services, local_services
 from ingestion_assets.settings import Settings
 from ingestion_assets.store.schema import migrate
@@ -13,7 +14,13 @@ from ingestion_assets.store.schema import migrate
 
 @contextmanager
 def services(settings: Settings) -> Iterator[Services]:
-    """Start what the settings leave to us, and bring the database up to date."""
+    """Start what the settings leave to us, and bring the database up to date.
+
+    Raises:
+        ConfigError: an Ollama host is malformed.
+    """
+    for host in (settings.ollama_host, *settings.ollama_hosts):
+        parse_host(host)
     with local_services(settings) as running:
         for note in running.notes:
             click.secho(note, dim=True, err=True)

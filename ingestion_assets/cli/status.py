@@ -81,7 +81,9 @@ def _failures(connection: Connection, source: str | None, as_json: bool) -> None
     for failure in failures[:_LISTED]:
         _show(failure)
     if not failures:
-        click.echo("Nothing has failed.", err=True)
+        click.echo(
+            "No text has failed. Files that cannot be read: ingest run names them.", err=True
+        )
         return
     if len(failures) > _LISTED:
         click.echo(f"… and more than these {_LISTED}: --json lists all", err=True)

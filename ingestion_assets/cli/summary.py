@@ -25,6 +25,7 @@ class Summary:
     """One source's line.
 
     Attributes:
+        skipped: files that are not text, and were left out.
         failures: what failed and why: partitions, and documents that could not be read.
         seconds: wall time of the source's runs.
     """
@@ -33,6 +34,7 @@ class Summary:
     new: int = 0
     changed: int = 0
     deleted: int = 0
+    skipped: int = 0
     documents: int = 0
     chunks: int = 0
     embedded: int = 0
@@ -68,10 +70,13 @@ def show(summaries: Sequence[Summary], *, as_json: bool) -> None:
         rows = [{**asdict(summary), "rate": summary.rate} for summary in summaries]
         click.echo(json.dumps(rows, indent=2))
         return
-    Console().print(_table(summaries))
+    if summaries:
+        Console().print(_table(summaries))
     for summary in summaries:
+        if summary.skipped:
+            click.echo(f"{summary.source}: {summary.skipped} files are not text", err=True)
         for failure in summary.failures[:_FAILURES]:
-            click.secho(f"failed  {failure}", fg="red", err=True)
+            click.secho(f"failed  {summary.source}: {failure}", fg="red", err=True)
         if len(summary.failures) > _FAILURES:
             click.secho(f"… and {len(summary.failures) - _FAILURES} more", fg="red", err=True)
 
@@ -82,6 +87,7 @@ def _add(summary: Summary, figures: Any) -> None:
     summary.new += read.get("new", 0)
     summary.changed += read.get("changed", 0)
     summary.deleted += read.get("gone", 0)
+    summary.skipped += read.get("skipped", 0)
     summary.failures += [failure["message"] for failure in read.get("failures", [])]
     summary.chunks += figures.get("chunks", {}).get("dagster/row_count", 0)
     summary.embedded += figures.get("embeddings", {}).get("embedded", 0)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,8 @@ import click
 import httpx
 
 from ingestion_assets.cli.services import export, services
-from ingestion_assets.errors import LocalServiceError
+from ingestion_assets.errors import ConfigError, LocalServiceError
+from ingestion_assets.local.file_lock import FileLock
 from ingestion_assets.settings import Settings
 from ingestion_assets.sources import load
 
@@ -29,6 +31,7 @@ def up(host: str, port: int) -> None:
     """Start the embedded services, Dagster's webserver and its daemon; Ctrl-C stops all."""
     settings = Settings.from_environment()
     sources = load(settings.sources)
+    _check_port(host, port)
     with _interruptible(), services(settings) as running:
         export(running)
         # Dagster takes over a second to import; only this command and `run` need it.
@@ -38,12 +41,32 @@ def up(host: str, port: int) -> None:
         os.environ.setdefault("DAGSTER_HOME", str(home))
         keys = [key for source in sources for key in source.partition_keys()]
         launch.prepare_instance(keys)
-        with _dagster(host, port, log := home / "dagster.log") as url:
+        with _alone(home), _dagster(host, port, log := home / "dagster.log") as dagster:
+            url = f"http://{host}:{port}"
             click.echo(f"Dagster is at {url}; Ctrl-C stops everything.", err=True)
             click.secho(f"Its log is {log.relative_to(Path.cwd())}", dim=True, err=True)
-            _wait()
-            click.echo("Stopping …", err=True)
+            _wait(dagster, log)
+            click.echo("Stopping … (up to half a minute)", err=True)
             launch.cancel_runs()
+
+
+def _check_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as exc:
+            raise ConfigError(f"cannot listen on {host}:{port} ({exc}); choose --port") from exc
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Two daemons of one instance would fight over its schedules and runs."""
+    with FileLock(home / "up.lock") as lock:
+        if not lock.try_exclusive():
+            raise ConfigError("`ingest up` runs here already; stop it first")
+        yield
 
 
 @contextmanager
@@ -64,7 +87,7 @@ def _interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def _dagster(host: str, port: int, log: Path) -> Iterator[str]:
+def _dagster(host: str, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run `dagster dev` in a session of its own, so that it hears of Ctrl-C from us only."""
     url = f"http://{host}:{port}"
     command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml"]
@@ -75,7 +98,7 @@ def _dagster(host: str, port: int, log: Path) -> Iterator[str]:
         )  # fmt: skip
     try:
         _await_answer(process, url, log)
-        yield url
+        yield process
     finally:
         _stop(process)
 
@@ -89,15 +112,17 @@ def _await_answer(process: subprocess.Popen[bytes], url: str, log: Path) -> None
         except httpx.TransportError:
             pass
         time.sleep(0.3)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-    raise LocalServiceError(f"Dagster does not answer at {url}; the end of {log}:\n{tail}")
+    raise LocalServiceError(f"Dagster does not answer at {url}; the end of {log}:\n{_tail(log)}")
 
 
-def _wait() -> None:
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        return
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path) -> None:
+    with suppress(KeyboardInterrupt):
+        process.wait()
+        raise LocalServiceError(f"Dagster has ended by itself; the end of {log}:\n{_tail(log)}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

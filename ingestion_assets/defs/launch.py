@@ -20,6 +20,7 @@ from ingestion_assets.defs.partitions import register
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.settings import Settings
 
+_OURS = "ingestion_assets.errors."
 _OWNER = "ingestion/process"
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -172,9 +173,10 @@ def _error(result: dg.ExecuteInProcessResult) -> str | None:
 
 
 def _root_cause(error: SerializableErrorInfo) -> str:
-    while error.cause:
+    """The outermost error of ours, which has the remedy; else the innermost of all."""
+    while error.cause and not error.message.startswith(_OURS):
         error = error.cause
-    return error.message.strip()
+    return error.message.removeprefix(_OURS).strip()
 
 
 def _fail_lost_runs(instance: dg.DagsterInstance) -> None:

@@ -20,6 +20,7 @@ from ingestion_assets.errors import (
     ContentError,
     ModelError,
     ModelMismatchError,
+    NoServerError,
     OllamaBusyError,
     OllamaError,
     OllamaUnavailableError,
@@ -114,7 +115,7 @@ class Endpoints:
             self._give_up_after(started)
             failures += 1
             pause = self._backoff.pause(failures, self._last_error)
-            logger.warning("No Ollama answers, again in %.0f s: %s", pause, self._last_error)
+            logger.warning("No Ollama answers, again in %.1f s: %s", pause, self._last_error)
             await self._backoff.sleep(pause)
         agreement = self._agree(claims[0])
         for other in claims[1:]:
@@ -256,7 +257,7 @@ class Endpoints:
     def _give_up_after(self, since: float | None) -> None:
         if since is None or time.monotonic() - since < self._deadline:
             return
-        raise OllamaUnavailableError(
+        raise NoServerError(
             ", ".join(endpoint.url for endpoint in self._endpoints),
             f"no answer for {self._deadline:g} s (INGEST_DEADLINE), the last: {self._last_error}",
         ) from self._last_error

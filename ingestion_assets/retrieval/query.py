@@ -4,7 +4,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingestion_assets.embedding.ollama import Ollama
+from ingestion_assets.errors import ModelMismatchError
 from ingestion_assets.store.generations import Generation
+
+
+async def check_model(ollama: Ollama, generation: Generation) -> None:
+    """Check that the server has the very model that the generation was made with.
+
+    Raises:
+        ModelMismatchError: it has another one of the same name; scores would be meaningless.
+    """
+    digest = await ollama.digest(generation.model)
+    if digest != generation.digest:
+        raise ModelMismatchError(
+            ollama.base_url,
+            generation.model,
+            f"{generation.model!r} is {digest[:12]} here, but what is stored was made with"
+            f" {generation.digest[:12]}; search with that server, or embed again: ingest run",
+        )
 
 
 async def embed_query(ollama: Ollama, generation: Generation, query: str) -> NDArray[np.float32]:

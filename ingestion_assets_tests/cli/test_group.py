@@ -1,3 +1,4 @@
+import socket
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,18 @@ def test_help_fits_80_columns(runner: CliRunner, command: str) -> None:
     result = runner.invoke(main, [command, "--help"])
     assert result.exit_code == 0
     assert all(len(line) <= 80 for line in result.stdout.splitlines())
+
+
+def test_port_in_use_is_refused_before_anything_starts(runner: CliRunner, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = runner.invoke(main, ["up", "-p", str(taken.getsockname()[1])])
+    assert result.exit_code == 2
+    assert "choose --port" in result.stderr
+    assert not (tmp_path / ".ingestion").exists()
+
+
+def test_malformed_ollama_host_ends_with_2(runner: CliRunner, database: str) -> None:
+    environment = {"OLLAMA_HOST": "ftp://x", "INGESTION_DATABASE_URL": database}
+    result = runner.invoke(main, ["run"], env=environment)
+    assert result.exit_code == 2
+    assert "OLLAMA_HOST has the scheme 'ftp'" in result.stderr

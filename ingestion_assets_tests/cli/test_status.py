@@ -126,7 +126,7 @@ def test_failures_of_another_source_are_not_shown(ingest, connection):
     _fill(connection)
     result = ingest("status", "wiki", "--failed")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "Nothing has failed." in result.stderr
+    assert "No text has failed." in result.stderr
 
 
 def test_a_long_list_of_failures_says_that_it_is_cut(ingest, connection):

@@ -97,7 +97,31 @@ def test_one_bad_text_costs_one_text_until_it_is_retried(project: Project) -> No
         [summary] = json.loads(project.run("run", "--retry-failed", "--json").stdout)
         assert (summary["embedded"], summary["quarantined"]) == (1, 0)
         assert double.stats()["texts_seen"] == sent + 1 + CANARIES
-    assert "Nothing has failed" in project.run("run", "--retry-failed").stderr
+    assert "No text has failed" in project.run("run", "--retry-failed").stderr
+
+
+def test_texts_without_a_server_are_named_with_the_reason(project: Project) -> None:
+    project.write("one.md", "# One\n\nA first document.\n")
+    with running() as double:
+        project.environment |= {"OLLAMA_HOST": double.url, "INGEST_DEADLINE": "1"}
+        project.run("run")
+        project.write("two.md", "# Two\n\nA second document.\n")
+        double.kill()
+        result = project.run("run", check=False)
+    assert result.returncode == 1
+    assert "no answer for 1 s (INGEST_DEADLINE)" in result.stderr
+    assert "httpcore" not in result.stderr
+
+
+def test_search_refuses_another_model_of_the_same_name(project: Project, embedder: str) -> None:
+    project.write("one.md", "# One\n\nA first document.\n")
+    project.environment["OLLAMA_HOST"] = embedder
+    project.run("run")
+    with running() as double:
+        project.environment["OLLAMA_HOST"] = double.url
+        result = project.run("search", "document", check=False)
+    assert result.returncode == 1
+    assert "what is stored was made with" in result.stderr
 
 
 def test_metadata_of_installed_distributions_is_ingested(project: Project) -> None:
