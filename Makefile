@@ -22,6 +22,7 @@ check: install  ## everything but the tests
 	$(UV) run --no-sync ruff check .
 	$(UV) run --no-sync mypy
 	$(UV) run --no-sync lint-imports
+	$(UV) run --no-sync dg check defs
 
 install: $(UV)
 	@$(UV) sync --locked --quiet

@@ -12,6 +12,7 @@ from ingestion_assets.defs.resources import (
     OllamaResource,
     StoreResource,
 )
+from ingestion_assets.defs.sensors import sources_listed
 from ingestion_assets.settings import Settings
 
 
@@ -24,6 +25,7 @@ def definitions(settings: Settings) -> dg.Definitions:
         assets=[sources, chunks, embeddings],
         asset_checks=[every_text_is_embedded],
         jobs=[ingest_job],
+        sensors=[sources_listed],
         resources={
             "catalog": CatalogResource(path=str(settings.sources.resolve())),
             "store": store,

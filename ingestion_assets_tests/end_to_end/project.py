@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,28 @@ class Project:
             process.send_signal(signal.SIGINT)
             assert process.wait(90) == 0, (self.folder / "up.log").read_text()
 
+    @contextmanager
+    def dagster_dev(self) -> Iterator["Dagster"]:
+        """Plain `dagster dev`, with the environment's variables and nothing else."""
+        port = free_port()
+        command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port)]
+        with (self.folder / "dev.log").open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            dagster = Dagster(f"http://127.0.0.1:{port}")
+            dagster.wait_until_up(process, self.folder / "dev.log")
+            yield dagster
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(60)
+
 
 class Dagster:
     """A webserver, asked over GraphQL as the UI does."""
@@ -137,6 +159,30 @@ class Dagster:
             time.sleep(1)
         raise AssertionError(f"backfill {backfill_id} has not ended")
 
+    def partition_keys(self) -> list[str]:
+        nodes = self.query("{ assetNodes { partitionKeys } }")["assetNodes"]
+        return sorted({key for node in nodes for key in node["partitionKeys"]})
+
+    def launch(self, partition_key: str) -> None:
+        """Launch the job for one partition, as the UI's Launchpad does."""
+        selector = {
+            "repositoryLocationName": "ingestion_assets",
+            "repositoryName": "__repository__",
+            "jobName": "ingest_job",
+        }
+        tags = [{"key": "dagster/partition", "value": partition_key}]
+        data = self.query(
+            """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
+              __typename ... on PythonError { message } } }""",
+            params={
+                "selector": selector,
+                "mode": "default",
+                "runConfigData": {},
+                "executionMetadata": {"tags": tags},
+            },
+        )["launchRun"]
+        assert data["__typename"] == "LaunchRunSuccess", data
+
     def runs(self) -> list[dict[str, Any]]:
         runs: list[dict[str, Any]] = self.query(
             """{ runsOrError { ... on Runs { results {
@@ -154,3 +200,10 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "still not so"
+        time.sleep(0.5)

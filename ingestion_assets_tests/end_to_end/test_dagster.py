@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ingestion_assets_tests.end_to_end.project import Project
+from ingestion_assets_tests.end_to_end.project import Project, wait_for
 
 SOURCES = """
 sources:
@@ -48,6 +48,20 @@ def test_backfill_edit_and_delete_embed_exactly_the_difference(
         assert len(before.keys() - after.keys()) == 2
         assert all(hit["uri"] != "birds.md" for hit in project.search("penguins", "-k", "99"))
         assert {run["status"] for run in dagster.runs()} == {"SUCCESS"}
+
+
+def test_plain_dagster_dev_needs_only_the_two_variables(
+    tmp_path: Path, database: str, embedder: str
+) -> None:
+    environment = {"INGESTION_DATABASE_URL": database, "OLLAMA_HOST": embedder}
+    project = Project(tmp_path, SOURCES, environment)
+    project.write("one.md", "# One\n\nA first document.\n")
+    with project.dagster_dev() as dagster:
+        wait_for(lambda: dagster.partition_keys() == KEYS)  # the sensor registers them
+        for key in KEYS:
+            dagster.launch(key)
+        wait_for(lambda: [run["status"] for run in dagster.runs()] == ["SUCCESS"] * len(KEYS))
+    assert len(_embedded(database)) == 1
 
 
 def _document(n: int) -> str:
