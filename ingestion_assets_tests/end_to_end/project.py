@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +96,13 @@ class Project:
             dagster.wait_until_up(process, self.folder / "dev.log")
             yield dagster
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(60)
+            # Dagster's processes, signalled all at once, may wait for each other for ever.
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 class Dagster:
