@@ -25,6 +25,7 @@ class Summary:
     """One source's line.
 
     Attributes:
+        missing: chunks with neither a vector nor a text that is at fault.
         skipped: files that are not text, and were left out.
         failures: what failed and why: partitions, and documents that could not be read.
         seconds: wall time of the source's runs.
@@ -40,6 +41,7 @@ class Summary:
     embedded: int = 0
     reused: int = 0
     quarantined: int = 0
+    missing: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
 
@@ -60,6 +62,10 @@ def summarise(source: str, outcomes: Iterable["Outcome"]) -> Summary:
     if summary.quarantined:
         summary.failures.append(
             f"{summary.quarantined} chunks cannot be embedded; see: {program()} status --failed"
+        )
+    if summary.missing:
+        summary.failures.append(
+            f"{summary.missing} chunks still wait for their vectors; embed them: {program()} run"
         )
     return summary
 
@@ -93,6 +99,7 @@ def _add(summary: Summary, figures: Any) -> None:
     summary.embedded += figures.get("embeddings", {}).get("embedded", 0)
     summary.reused += figures.get("embeddings", {}).get("reused", 0)
     summary.quarantined += figures.get("embeddings", {}).get("quarantined", 0)
+    summary.missing += figures.get("embeddings", {}).get("missing", 0)
 
 
 def _table(summaries: Sequence[Summary]) -> Table:
