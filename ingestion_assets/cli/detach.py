@@ -1,0 +1,26 @@
+"""`ingest detach`: an attached table as it was before."""
+
+import click
+
+from ingestion_assets.local.services import database_service
+from ingestion_assets.settings import Settings
+from ingestion_assets.store.attached import detach as detach_table
+from ingestion_assets.store.connection import connect
+from ingestion_assets.store.schema import migrate
+
+
+@click.command()
+@click.argument("name")
+def detach(name: str) -> None:
+    """Take back what `ingest attach` did to the table that is attached as NAME.
+
+    Triggers and columns that were added go. Columns that were there before keep what is in them.
+    """
+    with database_service(Settings.from_environment()) as database:
+        migrate(database.address)
+        with connect(database.address) as connection:
+            gone = detach_table(connection, name)
+    removed = ", ".join(gone.undo["columns"])
+    click.echo(f"Detached {gone.title}.", err=True)
+    if removed:
+        click.echo(f"Removed from it: {removed}.", err=True)
