@@ -7,8 +7,11 @@ from contextlib import contextmanager
 import click
 
 from ingestion_assets.embedding import parse_host
+from ingestion_assets.errors import StoreError
 from ingestion_assets.local.services import Services, local_services
 from ingestion_assets.settings import Settings
+from ingestion_assets.store.connection import connect
+from ingestion_assets.store.index import build_text_index
 from ingestion_assets.store.schema import migrate
 
 
@@ -26,6 +29,15 @@ def services(settings: Settings) -> Iterator[Services]:
             click.secho(note, dim=True, err=True)
         migrate(running.database_url)
         yield running
+
+
+def index_words(running: Services, language: str) -> None:
+    """See to the index over the words of the chunks; the first search after a load builds it."""
+    try:
+        with connect(running.database_url) as connection:
+            build_text_index(connection, language)
+    except StoreError as exc:
+        click.echo(f"Words are searched without an index, slowly: {exc}", err=True)
 
 
 def export(running: Services) -> None:
