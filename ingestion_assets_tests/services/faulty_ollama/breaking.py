@@ -55,11 +55,8 @@ class FaultyOllama(HealthyOllama):
         if rule.fault in before:
             await before[rule.fault](rule, request)
             return await handle(request)
-        if rule.fault in ("F3", "F5"):
-            await self._break_off(rule, request, await handle(request))
-            return None
-        if rule.fault in ("F11", "F12", "F21"):
-            return self._spoil(rule, request, await handle(request))
+        if rule.fault in ("F3", "F5", "F11", "F12", "F21"):
+            return await self._damaged(rule, request, await handle(request))
         if rule.fault == "F22":
             return Reply(200, pull_lines(rule.variant), "application/x-ndjson")
         return _canned(rule)
@@ -103,6 +100,14 @@ class FaultyOllama(HealthyOllama):
 
     async def _forget(self, rule: Rule, request: Request) -> None:
         self.missing = True
+
+    async def _damaged(self, rule: Rule, request: Request, reply: Reply | None) -> Reply | None:
+        if reply is None:
+            return None
+        if rule.fault in ("F3", "F5"):
+            await self._break_off(rule, request, reply)
+            return None
+        return self._spoil(rule, request, reply)
 
     async def _break_off(self, rule: Rule, request: Request, reply: Reply) -> None:
         writer, body = request.writer, reply.body

@@ -2,7 +2,7 @@
 
 import asyncio
 import heapq
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,9 @@ class Config:
         text_ms: of a slot, per text.
         load_ms: until a cold model answers.
         max_queue: requests that may wait for a load.
+        chat_words: what the chat model says to everything, a token each; "<broken>" ends it with
+            an error.
+        token_ms: until each of them is said.
         rules: faults, as in `faults.Rule`.
     """
 
@@ -39,6 +42,8 @@ class Config:
     text_ms: float = 0.0
     load_ms: float = 0.0
     max_queue: int = 512
+    chat_words: list[str] = field(default_factory=lambda: ["It", " says", " so", " [1]", "."])
+    token_ms: float = 0.0
     rules: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -57,6 +62,8 @@ class Counts:
     first_connection: float = 0.0
     last_connection: float = 0.0
     loads: int = 0
+    tokens_spoken: int = 0
+    chats: deque[list[dict[str, str]]] = field(default_factory=lambda: deque(maxlen=10))
 
 
 class Runner:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from ingestion_assets_tests.services.faulty_ollama import chat
 from ingestion_assets_tests.services.faulty_ollama.contract import (
     Job,
     RefusedError,
@@ -25,7 +26,7 @@ from ingestion_assets_tests.services.faulty_ollama.runner import Config, Counts,
 from ingestion_assets_tests.services.faulty_ollama.vectors import Vectors
 
 NOT_EMBEDDING = "This server does not support embeddings. Start it with `--embeddings`"
-Handle = Callable[[Request], Awaitable[Reply]]
+Handle = Callable[[Request], Awaitable[Reply | None]]
 
 
 class HealthyOllama:
@@ -42,6 +43,7 @@ class HealthyOllama:
             "/api/show": {"POST": self._show},
             "/api/pull": {"POST": self._pull},
             "/api/embed": {"POST": self._embed},
+            "/api/chat": {"POST": self._chat},
             "/api/embeddings": {"POST": self._legacy},
             "/v1/embeddings": {"POST": self._openai},
             "/_stats": {"GET": self._stats},
@@ -178,6 +180,10 @@ class HealthyOllama:
         )
         return Reply(200, head + b",".join(self._rows(job)) + tail)
 
+    async def _chat(self, request: Request) -> None:
+        asked = chat.parse(request.body, self.config)
+        await chat.speak(asked, request, self.config, self.counts)
+
     async def _legacy(self, request: Request) -> Reply:
         job = parse_legacy(request.body)
         try:
@@ -260,6 +266,8 @@ class HealthyOllama:
                 "connections": counts.connections,
                 "last_connection": counts.last_connection,
                 "loads": counts.loads,
+                "tokens_spoken": counts.tokens_spoken,
+                "chats": list(counts.chats),
             }
         )
 
