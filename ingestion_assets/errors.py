@@ -2,7 +2,10 @@
 
 IngestionError                      retryable = False
 ├── ConfigError                     a setting or sources.yaml is wrong: names it, and the remedy
+├── QueryError                      a search that cannot be answered as it is put
+├── RerankError                     what was found could not be put into a better order
 ├── SourceError(uri)                a file that is gone, unreadable or too large
+│   ├── MassDeletionError           more of a source is gone than goes by accident
 │   └── ExtractionError(uri)        bytes that are not the text they claim to be
 │       └── UnsupportedMediaError   binary or unknown content
 ├── LocalServiceError               an embedded server does not start
@@ -10,10 +13,13 @@ IngestionError                      retryable = False
 │   ├── OllamaUnavailableError      refused, 5xx, runner died               retryable = True
 │   │   ├── OllamaTimeoutError      no answer in time
 │   │   ├── NoServerError           none until the deadline                 retryable = False
-│   │   └── RunnerUnreachableError  the server cannot reach its runner
+│   │   ├── RunnerUnreachableError  the server cannot reach its runner
+│   │   └── RetryBudgetError        it fails too often to be worth the repetition
 │   ├── OllamaBusyError             503: wait, then again                   retryable = True
 │   │   └── RateLimitedError        429
 │   ├── OllamaAnswerError           200 with a broken answer                retryable = True
+│   │   ├── WrongDimensionsError    vectors of another length than the model's
+│   │   └── MixedVectorsError       vectors that belong to other texts
 │   ├── OllamaRequestError          the server rejects the request itself
 │   ├── OllamaAuthError             401, 403
 │   ├── ModelError(model)           missing, or cannot embed
@@ -39,12 +45,24 @@ class ConfigError(IngestionError):
     """A setting is missing or malformed."""
 
 
+class QueryError(IngestionError):
+    """A search that cannot be answered as it is put; says what to change."""
+
+
+class RerankError(IngestionError):
+    """What was found could not be put into a better order; it is still found."""
+
+
 class SourceError(IngestionError):
     """A document cannot be read from its source."""
 
     def __init__(self, uri: str, message: str) -> None:
         super().__init__(f"{uri!r}: {message}")
         self.uri = uri
+
+
+class MassDeletionError(SourceError):
+    """So many documents are gone that it looks like an accident; nothing was deleted."""
 
 
 class ExtractionError(SourceError):
@@ -87,6 +105,10 @@ class RunnerUnreachableError(OllamaUnavailableError):
     """The server answers, but cannot reach its runner, or has no memory for it."""
 
 
+class RetryBudgetError(OllamaUnavailableError):
+    """The server works, but fails so often that too much of the work would be repetition."""
+
+
 class OllamaBusyError(OllamaError):
     """The server asks to wait (429, 503); `retry_after` in seconds if it said how long."""
 
@@ -105,6 +127,14 @@ class OllamaAnswerError(OllamaError):
     """An answer with the wrong count, dimension, or no JSON at all."""
 
     retryable = True
+
+
+class WrongDimensionsError(OllamaAnswerError):
+    """Vectors of another length than the model had when the run began."""
+
+
+class MixedVectorsError(OllamaAnswerError):
+    """A known text was given the vector of another one; no answer of that server can be trusted."""
 
 
 class OllamaRequestError(OllamaError):

@@ -7,7 +7,7 @@ from ingestion_assets.settings import Settings
 from ingestion_assets.store import schema
 
 
-@click.command()
+@click.command(short_help="Bring the database's schema up to date.")
 def migrate() -> None:
     """Bring the database of INGESTION_DATABASE_URL to this version's schema.
 

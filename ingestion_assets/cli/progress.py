@@ -10,10 +10,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from ingestion_assets.store.connection import connect
 from ingestion_assets.store.status import Counts, counts
@@ -21,6 +24,14 @@ from ingestion_assets.store.status import Counts, counts
 T = TypeVar("T")
 
 _INTERVAL = 1.0  # seconds between two looks at the store
+
+
+class _Rate(ProgressColumn):
+    """Chunks a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.0f}/s" if speed else "", style="progress.data.speed")
 
 
 class Bars:
@@ -74,6 +85,7 @@ def progress(url: str, keys: Mapping[str, Sequence[str]]) -> Iterator[Bars]:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("chunks"),
+        _Rate(),
         TextColumn("{task.fields[stage]}"),
         TimeRemainingColumn(),
         console=Console(stderr=True),

@@ -1,12 +1,16 @@
 """`ingest run`: the sources into the store, through Dagster, with progress and a summary."""
 
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ingestion_assets.cli.plan import plan, show_plan
 from ingestion_assets.cli.program import program
 from ingestion_assets.cli.progress import progress
 from ingestion_assets.cli.services import export, services
@@ -19,41 +23,147 @@ from ingestion_assets.store.connection import connect
 from ingestion_assets.store.ledger import partitions_with_failures
 from ingestion_assets.store.status import sources as stored_sources
 
+_WORKERS, _MAX_WORKERS = "INGEST_WORKERS", "INGEST_MAX_WORKERS"
 
-@click.command()
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was typed after `ingest run`."""
+
+    sources: tuple[str, ...]
+    named: tuple[str, ...]
+    sequential: bool
+    workers: int | None
+    retry_failed: bool
+    clean: bool
+    resume: bool
+    data_dir: Path | None
+    plan: bool
+    yes: bool
+    verbose: bool
+    as_json: bool
+
+    def check(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            ConfigError: names the two options, and which to leave out.
+        """
+        for one, other, both in (
+            ("--sequential", "--workers", self.sequential and self.workers not in (None, 1)),
+            ("--clean", "--resume", self.clean and self.resume),
+            ("--clean", "--retry-failed", self.clean and self.retry_failed),
+            ("--plan", "--retry-failed", self.plan and self.retry_failed),
+            ("--plan", "--clean", self.plan and self.clean),
+        ):
+            if both:
+                raise ConfigError(f"{one} and {other} contradict each other; leave out one of them")
+
+
+@click.command(short_help="Bring sources up to date.")
 @click.argument("sources", nargs=-1)
+@click.option(
+    "--source", "named", multiple=True, metavar="NAME", help="The same as SOURCES; repeatable."
+)
+@click.option("--sequential", is_flag=True, help="One request at a time; the result is the same.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"Requests in flight at first, instead of {_WORKERS}.",
+)
 @click.option("--retry-failed", is_flag=True, help="Embed again what failed, and nothing else.")
+@click.option("--clean", is_flag=True, help="Do everything again; search finds the old meanwhile.")
+@click.option("--resume", is_flag=True, help="Go on where the last run ended; it always does.")
+@click.option(
+    "--data-dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Read this folder instead of the source's root.",
+)
+@click.option("--plan", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--yes", is_flag=True, help="Delete what is gone, though it be most of a source.")
+@click.option("--verbose", is_flag=True, help="A line for every request to Ollama.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout.")
-def run(sources: tuple[str, ...], retry_failed: bool, as_json: bool) -> None:
+def run(**given: Any) -> None:
     """Bring SOURCES up to date; all of sources.yaml when none is named.
 
     Only what changed is read, chunked and embedded. Exit code 0 when everything is in the
     store, 1 when something failed, 2 when a setting is wrong.
     """
+    options = Options(**given)
+    options.check()
+    _set_workers(options)
     settings = Settings.from_environment()
     listed = load(settings.sources)
-    chosen = _chosen(listed, sources)
+    chosen = _chosen(listed, {*options.sources, *options.named})
+    _check_root(options, chosen)
+    if options.verbose:
+        _log_requests()
     with services(settings) as running:
         _name_left_over(running, listed)
-        keys = _failed(running, chosen) if retry_failed else _all(chosen)
-        if not keys:
-            click.echo("No text has failed.", err=True)
-        summaries = _materialize(running, keys, only_failed=retry_failed) if keys else []
-    show(summaries, as_json=as_json)
+        if options.plan:
+            show_plan(plan(running, settings, chosen), as_json=options.as_json)
+            return
+        _ingest(running, settings, chosen, options)
+
+
+def _ingest(
+    running: Services, settings: Settings, chosen: Sequence[Source], options: Options
+) -> None:
+    keys = _failed(running, chosen) if options.retry_failed else _all(chosen)
+    if not keys:
+        click.echo("No text has failed.", err=True)
+    elif options.sequential:
+        click.echo(f"Ingesting {', '.join(keys)} (sequential mode)", err=True)
+    summaries = _materialize(running, keys, options) if keys else []
+    show(summaries, _mode(settings), as_json=options.as_json)
     if any(summary.failures for summary in summaries):
         sys.exit(1)
-    if not as_json and not retry_failed:
+    if not options.as_json and not options.retry_failed:
         click.echo(f'Search it:  {program()} search "how do I retry what failed"', err=True)
 
 
-def _chosen(listed: Sequence[Source], names: Sequence[str]) -> list[Source]:
-    unknown = set(names) - {source.name for source in listed}
+def _set_workers(options: Options) -> None:
+    """The options go where Dagster's processes, too, will read them: the environment."""
+    if options.sequential:
+        os.environ[_WORKERS] = os.environ[_MAX_WORKERS] = "1"
+    elif options.workers is not None:
+        os.environ[_WORKERS] = str(options.workers)
+    settings = Settings.from_environment()
+    if settings.workers > settings.max_workers:
+        click.secho(
+            f"{settings.workers} workers are more than {_MAX_WORKERS}={settings.max_workers}:"
+            f" using {settings.max_workers}",
+            fg="yellow",
+            err=True,
+        )
+        os.environ[_WORKERS] = str(settings.max_workers)
+
+
+def _mode(settings: Settings) -> str:
+    return "sequential" if settings.max_in_flight == 1 else f"parallel ({settings.workers}w)"
+
+
+def _chosen(listed: Sequence[Source], names: set[str]) -> list[Source]:
+    unknown = names - {source.name for source in listed}
     if unknown:
         raise ConfigError(
             f"no source is named {min(unknown)!r}; sources.yaml lists"
             f" {', '.join(source.name for source in listed)}"
         )
     return [source for source in listed if not names or source.name in names]
+
+
+def _check_root(options: Options, chosen: Sequence[Source]) -> None:
+    if options.data_dir is not None and len(chosen) != 1:
+        raise ConfigError(
+            f"--data-dir is the folder of one source, but {len(chosen)} are chosen; name one"
+        )
+
+
+def _log_requests() -> None:
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("ingestion_assets.embedding").setLevel(logging.DEBUG)
 
 
 def _name_left_over(running: Services, listed: Sequence[Source]) -> None:
@@ -76,17 +186,21 @@ def _failed(running: Services, sources: Sequence[Source]) -> dict[str, list[str]
 
 
 def _materialize(
-    running: Services, keys: Mapping[str, Sequence[str]], *, only_failed: bool
+    running: Services, keys: Mapping[str, Sequence[str]], options: Options
 ) -> list[Summary]:
     export(running)
     # Dagster takes over a second to import; only this command and `up` need it.
     from ingestion_assets.defs import launch  # noqa: PLC0415
 
     os.environ.setdefault("DAGSTER_HOME", str(launch.prepare_home(Path.cwd())))
+    work = launch.Work(
+        only_failed=options.retry_failed,
+        clean=options.clean,
+        allow_deletion=options.yes,
+        root=options.data_dir.resolve() if options.data_dir else None,
+    )
     with progress(running.database_url, keys) as bars:
         return [
-            summarise(
-                name, bars.follow(name, launch.materialize(keys[name], only_failed=only_failed))
-            )
+            summarise(name, bars.follow(name, launch.materialize(keys[name], work)))
             for name in keys
         ]

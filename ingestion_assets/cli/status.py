@@ -5,7 +5,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
@@ -25,10 +25,18 @@ from ingestion_assets.store.status import FailedChunk, PartitionStatus
 
 _LISTED = 50  # failures on a screen; --json has them all
 _WIDTH = 76  # characters of a failure's reason in a line
-_COUNTS = ("documents", "chunks", "embedded", "pending", "failed")
+_COUNTS = {
+    "documents": "docs",
+    "chunks": "chunks",
+    "embedded": "embedded",
+    "pending": "pending",
+    "processing": "processing",
+    "failed": "failed",
+}
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
-@click.command()
+@click.command(short_help="Say what is embedded, waits, or failed.")
 @click.argument("source", required=False)
 @click.option("--failed", is_flag=True, help="List the chunks that failed, and why.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON on stdout.")
@@ -109,9 +117,9 @@ def _command(command: str, source: str | None) -> str:
 def _table(partitions: Sequence[PartitionStatus], *, by_partition: bool) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("partition" if by_partition else "source", overflow="fold")
-    for name in _COUNTS:
+    for name in _COUNTS.values():
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("waiting since", justify="right", no_wrap=True)
+    table.add_column("waiting", justify="right", no_wrap=True)
     if by_partition:
         for partition in partitions:
             _add_row(table, partition.partition_key, [partition])
@@ -127,9 +135,17 @@ def _add_row(table: Table, name: str, partitions: Sequence[PartitionStatus]) -> 
     table.add_row(
         name,
         *(f"{total:,}" for total in totals),
-        _minute(min(waiting)) if waiting else "",
+        _age(min(waiting)) if waiting else "",
         style="red" if totals[-1] else "",
     )
+
+
+def _age(moment: datetime) -> str:
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
 
 
 def _minute(moment: datetime) -> str:

@@ -1,6 +1,7 @@
 """What a run did to each source: as a table, or as JSON."""
 
 import json
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from ingestion_assets.defs.launch import Outcome
 
 _COLUMNS = (
-    "docs", "new", "changed", "deleted", "chunks", "embedded", "reused", "failed", "time", "rate"
+    "docs", "new", "changed", "gone", "unread", "chunks", "embedded", "reused", "failed", "time",
+    "rate",
 )  # fmt: skip
+_WIDTH = 80
 _FAILURES = 10  # shown of a source; the rest is counted
 
 
@@ -27,6 +30,7 @@ class Summary:
     Attributes:
         missing: chunks with neither a vector nor a text that is at fault.
         skipped: files that are not text, and were left out.
+        unread: documents that could not be read.
         failures: what failed and why: partitions, and documents that could not be read.
         seconds: wall time of the source's runs.
     """
@@ -36,6 +40,7 @@ class Summary:
     changed: int = 0
     deleted: int = 0
     skipped: int = 0
+    unread: int = 0
     documents: int = 0
     chunks: int = 0
     embedded: int = 0
@@ -44,6 +49,11 @@ class Summary:
     missing: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        """Chunks without a vector."""
+        return self.quarantined + self.missing
 
     @property
     def rate(self) -> float:
@@ -70,21 +80,37 @@ def summarise(source: str, outcomes: Iterable["Outcome"]) -> Summary:
     return summary
 
 
-def show(summaries: Sequence[Summary], *, as_json: bool) -> None:
-    """Print the summaries: a table, then what failed; or JSON."""
+def show(summaries: Sequence[Summary], mode: str, *, as_json: bool) -> None:
+    """Print the summaries: a table, the mode, then what failed; or JSON."""
     if as_json:
-        rows = [{**asdict(summary), "rate": summary.rate} for summary in summaries]
+        rows = [
+            {**asdict(summary), "failed": summary.failed, "rate": summary.rate, "mode": mode}
+            for summary in summaries
+        ]
         click.echo(json.dumps(rows, indent=2))
         return
     if summaries:
         Console().print(_table(summaries))
+        click.echo(f"Mode: {mode}")
     for summary in summaries:
         if summary.skipped:
             click.echo(f"{summary.source}: {summary.skipped} files are not text", err=True)
         for failure in summary.failures[:_FAILURES]:
-            click.secho(f"failed  {summary.source}: {failure}", fg="red", err=True)
+            click.secho(wrapped("failed  ", f"{summary.source}: {failure}"), fg="red", err=True)
         if len(summary.failures) > _FAILURES:
             click.secho(f"… and {len(summary.failures) - _FAILURES} more", fg="red", err=True)
+
+
+def wrapped(lead: str, text: str) -> str:
+    """A message for a terminal: lines of 80 characters, the later ones under the first."""
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=lead,
+        subsequent_indent=" " * len(lead),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _add(summary: Summary, figures: Any) -> None:
@@ -94,6 +120,7 @@ def _add(summary: Summary, figures: Any) -> None:
     summary.changed += read.get("changed", 0)
     summary.deleted += read.get("gone", 0)
     summary.skipped += read.get("skipped", 0)
+    summary.unread += read.get("failed", 0)
     summary.failures += [failure["message"] for failure in read.get("failures", [])]
     summary.chunks += figures.get("chunks", {}).get("dagster/row_count", 0)
     summary.embedded += figures.get("embeddings", {}).get("embedded", 0)
@@ -108,7 +135,7 @@ def _table(summaries: Sequence[Summary]) -> Table:
     for name in _COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
     for s in summaries:
-        counts = (s.documents, s.new, s.changed, s.deleted, s.chunks, s.embedded, s.reused)
-        cells = [f"{count:,}" for count in (*counts, len(s.failures))]
+        read = (s.documents, s.new, s.changed, s.deleted, s.unread)
+        cells = [f"{count:,}" for count in (*read, s.chunks, s.embedded, s.reused, s.failed)]
         table.add_row(s.source, *cells, f"{s.seconds:.1f} s", f"{s.rate:.0f}/s")
     return table

@@ -24,7 +24,7 @@ _START = 120.0  # seconds until the webserver must answer
 _STOP = 20.0  # seconds until what does not stop is killed
 
 
-@click.command()
+@click.command(short_help="Start Dagster and the embedded services.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("-p", "--port", default=3000, show_default=True, help="Port of the Dagster UI.")
 def up(host: str, port: int) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from ingestion_assets import documents
 from ingestion_assets.changes import Changes
 from ingestion_assets.documents.document import Document, Known
-from ingestion_assets.errors import SourceError, UnsupportedMediaError
+from ingestion_assets.errors import MassDeletionError, SourceError, UnsupportedMediaError
 from ingestion_assets.sources import files
 from ingestion_assets.sources.files import Found
 from ingestion_assets.sources.source import Source
@@ -18,6 +18,8 @@ from ingestion_assets.sources.source import Source
 _BATCH = 100  # documents
 _BATCH_TEXT = 8_000_000  # characters
 _GONE_BATCH = 1000  # ids
+_FEWEST = 3  # documents; so few may go unasked
+_MOST_GONE = 1 / 3  # of a partition's documents that may go unasked
 
 # A file changed so shortly before it was read may have changed once more within its time stamp.
 _RACY = timedelta(seconds=2)
@@ -67,9 +69,14 @@ class Reconciliation:
     New and changed documents come as rows; so do those that only have a new time stamp, so that
     the store takes it over. A stored document whose file or folder cannot be read stays stored.
 
-    Iterating raises SourceError if the root is missing, unreadable or replaced meanwhile, or if it
-    is empty while documents of it are stored: then a share is not mounted, most likely, and nothing
-    may be deleted.
+    Iterating raises SourceError if the root is missing, unreadable or replaced meanwhile, and
+    MassDeletionError if it is empty while documents of it are stored, or if the partition would
+    lose more than a third of them: then a share is not mounted, most likely, and nothing is
+    deleted unasked.
+
+    Args:
+        reread: read and write every document, whatever is stored of it.
+        allow_deletion: delete what is gone, however much it is.
 
     Attributes:
         counts: complete once iterated to the end.
@@ -77,13 +84,23 @@ class Reconciliation:
         skipped: what is not text, as counted in `skipped`.
     """
 
-    def __init__(self, source: Source, partition_key: str, known: Mapping[str, Known]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        partition_key: str,
+        known: Mapping[str, Known],
+        *,
+        reread: bool = False,
+        allow_deletion: bool = False,
+    ) -> None:
         self.counts = Counts()
         self.failures: list[Failure] = []
         self.skipped: list[Failure] = []
         self._source = source
         self._partition_key = partition_key
         self._known = known
+        self._reread = reread
+        self._allow_deletion = allow_deletion
         self._kept: set[str] = set()  # uris of files that are there, and of folders that failed
 
     def __iter__(self) -> Iterator[Changes[Document]]:
@@ -119,7 +136,7 @@ class Reconciliation:
     def _examine(self, found: Found) -> Document | None:
         """The document to store, or None if the stored one is right or the file has vanished."""
         known = self._known.get(found.uri)
-        if known and self._is_same(known, found):
+        if known and not self._reread and self._is_same(known, found):
             self.counts.unchanged += 1
             return None
         now = datetime.now(UTC)
@@ -131,7 +148,7 @@ class Reconciliation:
         self.counts.bytes_read += len(raw)
         content_hash = self._source.content_hash(raw)
         same = known is not None and known.content_hash == content_hash
-        if known and same and known.modified_at == found.modified_at:
+        if known and same and not self._reread and known.modified_at == found.modified_at:
             self.counts.unchanged += 1
             return None
         document = self._document(found, raw, content_hash, now)
@@ -188,10 +205,18 @@ class Reconciliation:
             for uri, known in self._known.items()
             if uri not in self._kept and not uri.startswith(failed_folders)
         ]
-        if gone and files.is_empty(self._source):
-            raise SourceError(
-                str(self._source.root),
-                f"the root of source {self._source.name!r} is empty, but {len(gone)} documents of "
-                "it are stored; mount it, or put any file there if they are really to be deleted",
-            )
+        if not self._allow_deletion:
+            self._refuse_accidents(len(gone))
         return gone
+
+    def _refuse_accidents(self, gone: int) -> None:
+        """An unmounted share, or a glob gone wrong, must not empty the store."""
+        stored, name = len(self._known), self._source.name
+        if gone and files.is_empty(self._source):
+            why = f"the root of source {name!r} is empty, but {gone} documents of it are stored"
+        elif gone >= _FEWEST and stored * _MOST_GONE < gone - self.counts.new:
+            why = f"{gone} of the {stored} documents of {self._partition_key!r} are gone"
+        else:
+            return
+        remedy = f"mount it, or let them go: ingest run {name} --yes"
+        raise MassDeletionError(str(self._source.root), f"{why}; nothing is deleted: {remedy}")

@@ -1,10 +1,13 @@
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from ingestion_assets.cli import main
+from ingestion_assets.cli.group import COMMANDS
 
 
 @pytest.fixture
@@ -56,11 +59,19 @@ def test_migrate_names_what_it_applied_and_does_it_once(runner: CliRunner, postg
     assert (second.exit_code, second.stdout, second.stderr) == (0, "", "up to date\n")
 
 
-@pytest.mark.parametrize("command", ["run", "up", "search", "status", "migrate"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_fits_80_columns(runner: CliRunner, command: str) -> None:
     result = runner.invoke(main, [command, "--help"])
     assert result.exit_code == 0
     assert all(len(line) <= 80 for line in result.stdout.splitlines())
+
+
+def test_a_command_is_not_imported_for_another_one() -> None:
+    program = "import sys, ingestion_assets.cli.worker; print('rich' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "False\n"
 
 
 def test_port_in_use_is_refused_before_anything_starts(runner: CliRunner, tmp_path: Path) -> None:

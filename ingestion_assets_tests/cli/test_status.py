@@ -56,6 +56,10 @@ def _fill(connection: Connection, failures: int = 2) -> None:
     rows.store(connection, "wait.md", ["waiting"], key="wiki/00")
 
 
+def _days_since_it_was_read() -> int:
+    return (datetime.now(UTC) - datetime(2026, 1, 3, tzinfo=UTC)).days
+
+
 def _cells(result: Result) -> list[list[str]]:
     return [line.split() for line in result.stdout.splitlines()]
 
@@ -67,8 +71,8 @@ def test_sources_are_summed_up(ingest, connection):
     headline, _, *lines = _cells(result)
     assert " ".join(headline) == "Generation 1 (active): m, 4 dimensions"
     assert lines == [
-        ["notes", "2", "5", "3", "0", "2"],
-        ["wiki", "1", "1", "0", "1", "0", "2026-01-03", "00:00"],
+        ["notes", "2", "5", "3", "0", "0", "2"],
+        ["wiki", "1", "1", "0", "1", "0", "0", str(_days_since_it_was_read()), "d"],
     ]
     assert "ingest status --failed" in result.stderr
 
@@ -77,8 +81,8 @@ def test_a_source_is_shown_by_partition(ingest, connection):
     _fill(connection)
     result = ingest("status", "notes")
     assert _cells(result)[2:] == [
-        ["notes/00", "1", "2", "0", "0", "2"],
-        ["notes/01", "1", "3", "3", "0", "0"],
+        ["notes/00", "1", "2", "0", "0", "0", "2"],
+        ["notes/01", "1", "3", "3", "0", "0", "0"],
     ]
     assert "ingest status notes --failed" in result.stderr
 
@@ -86,13 +90,14 @@ def test_a_source_is_shown_by_partition(ingest, connection):
 def test_nothing_of_a_large_table_is_cut_at_80_columns(capsys):
     waiting = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
     large = PartitionStatus(
-        "handbook", "handbook/1023", 250_000, 9_000_000, 8_000_000, 900_000, 100_000, waiting
-    )
+        "handbook", "handbook/1023",
+        250_000, 9_000_000, 8_000_000, 890_000, 10_000, 100_000, waiting,
+    )  # fmt: skip
     Console(width=80).print(_table([large], by_partition=True))
     header, line = capsys.readouterr().out.splitlines()
     assert "…" not in header + line
-    assert line.split()[:6] == [
-        "handbook/1023", "250,000", "9,000,000", "8,000,000", "900,000", "100,000",
+    assert line.split()[:7] == [
+        "handbook/1023", "250,000", "9,000,000", "8,000,000", "890,000", "10,000", "100,000",
     ]  # fmt: skip
 
 
@@ -104,7 +109,7 @@ def test_the_overview_is_available_as_json(ingest, connection):
     assert partition.pop("oldest_pending").startswith("2026-01-03")
     assert partition == {
         "source": "wiki", "partition_key": "wiki/00",
-        "documents": 1, "chunks": 1, "embedded": 0, "pending": 1, "failed": 0,
+        "documents": 1, "chunks": 1, "embedded": 0, "pending": 1, "processing": 0, "failed": 0,
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ingestion_assets.changes import Changes
 from ingestion_assets.documents.document import Document, Known
-from ingestion_assets.errors import SourceError
+from ingestion_assets.errors import MassDeletionError, SourceError
 from ingestion_assets.sources import Reconciliation, Source, document_id
 
 LONG_AGO = 1_700_000_000  # seconds
@@ -32,8 +32,8 @@ class Store:
         self.known: dict[str, Known] = {}
         self.changes: list[Changes[Document]] = []
 
-    def run(self, source: Source, key: str = "handbook/00") -> Reconciliation:
-        reconciliation = Reconciliation(source, key, dict(self.known))
+    def run(self, source: Source, key: str = "handbook/00", **how: bool) -> Reconciliation:
+        reconciliation = Reconciliation(source, key, dict(self.known), **how)
         self.changes = list(reconciliation)
         for change in self.changes:
             for row in change.rows:
@@ -269,6 +269,46 @@ def test_an_empty_mount_point_deletes_nothing(root, source, store):
         store.run(source)
     put(root, ".keep")
     assert store.run(source).counts.gone == 1
+
+
+def _twelve_less(gone: int, root: Path, source: Source, store: Store) -> None:
+    for n in range(12):
+        put(root, f"{n}.md")
+    store.run(source)
+    for n in range(gone):
+        (root / f"{n}.md").unlink()
+
+
+def test_more_than_a_third_is_not_deleted_unasked(root, source, store):
+    _twelve_less(5, root, source, store)
+    with pytest.raises(MassDeletionError, match=r"5 of the 12 .* ingest run handbook --yes"):
+        store.run(source)
+    assert len(store.known) == 12
+
+
+def test_more_than_a_third_is_deleted_when_that_is_allowed(root, source, store):
+    _twelve_less(5, root, source, store)
+    assert store.run(source, allow_deletion=True).counts.gone == 5
+
+
+def test_a_third_may_go(root, source, store):
+    _twelve_less(4, root, source, store)
+    assert store.run(source).counts.gone == 4
+
+
+def test_renamed_documents_are_not_counted_as_lost(root, source, store):
+    _twelve_less(0, root, source, store)
+    for n in range(12):
+        (root / f"{n}.md").rename(root / f"chapter-{n}.md")
+    assert store.run(source).counts.gone == 12
+
+
+def test_rereading_writes_documents_that_did_not_change(root, source, store):
+    put(root, "a.md")
+    store.run(source)
+    run = store.run(source, reread=True)
+    assert [row.uri for change in store.changes for row in change.rows] == ["a.md"]
+    assert counts(run) == {"seen": 1, "touched": 1, "bytes_read": 5}
 
 
 def test_an_empty_source_is_no_error(source, store):

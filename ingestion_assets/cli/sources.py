@@ -1,0 +1,90 @@
+"""`ingest sources`: what sources.yaml lists, checked; and a folder added to it."""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ingestion_assets.cli.program import program
+from ingestion_assets.errors import SourceError
+from ingestion_assets.settings import Settings
+from ingestion_assets.sources import Source, edit, files, load
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A source and what was found of it.
+
+    Attributes:
+        documents: files that it selects.
+        problem: what is wrong with it; none if nothing is.
+    """
+
+    source: str
+    root: str
+    buckets: int
+    documents: int
+    problem: str | None
+
+
+@click.group(invoke_without_command=True, short_help="List and check the sources; add one.")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON on stdout.")
+@click.pass_context
+def sources(context: click.Context, as_json: bool) -> None:
+    """List the sources of sources.yaml, and check them: exit code 1 if one cannot be read."""
+    if context.invoked_subcommand:
+        return
+    listed = [_look(source) for source in load(Settings.from_environment().sources)]
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in listed], indent=2))
+    else:
+        _show(listed)
+    context.exit(any(row.problem for row in listed))
+
+
+@sources.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--name", help="Of the source; the folder's name if it is not given.")
+def add(folder: Path, name: str | None) -> None:
+    """Add FOLDER to sources.yaml."""
+    path = Settings.from_environment().sources
+    root = os.path.relpath(folder, path.absolute().parent)
+    chosen = name or re.sub(r"[^a-z0-9._-]+", "-", folder.resolve().name.lower()).strip("-._")
+    edit.add(path, chosen, root)
+    click.echo(f"{chosen} is added to {path}. Ingest it:  {program()} run {chosen}", err=True)
+
+
+def _look(source: Source) -> Listed:
+    count, problem = 0, None
+    try:
+        for found in files.walk(source):
+            if isinstance(found, SourceError):
+                problem = problem or str(found)
+            else:
+                count += 1
+    except SourceError as exc:
+        problem = str(exc)
+    if not count and problem is None:
+        problem = f"no file of it matches {', '.join(source.include)}; see `include`, `exclude`"
+    return Listed(source.name, str(source.root), source.buckets, count, problem)
+
+
+def _show(listed: Sequence[Listed]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("source", overflow="fold")
+    table.add_column("files", justify="right")
+    table.add_column("buckets", justify="right")
+    table.add_column("root", overflow="fold")
+    for row in listed:
+        root = os.path.relpath(row.root)
+        table.add_row(row.source, f"{row.documents:,}", str(row.buckets), root)
+    Console().print(table)
+    for row in listed:
+        if row.problem:
+            click.secho(f"{row.source}: {row.problem}", fg="red", err=True)

@@ -1,0 +1,38 @@
+"""docs/command.md has every command, and every option of `ingest run`."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from ingestion_assets.cli import main
+from ingestion_assets.cli.group import COMMANDS
+from ingestion_assets.cli.run import run
+
+PAGE = (Path(__file__).parents[2] / "docs" / "command.md").read_text()
+
+
+def test_every_command_is_documented() -> None:
+    assert set(re.findall(r"^\| `ingest (\S+)`", PAGE, re.MULTILINE)) == set(COMMANDS)
+
+
+def test_every_option_of_run_is_documented() -> None:
+    options = {name for p in run.params if isinstance(p, click.Option) for name in p.opts}
+    assert set(re.findall(r"^\| `(--\S+)`", PAGE, re.MULTILINE)) == options
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_help_fits_a_terminal_of_80_columns(command: list[str]) -> None:
+    result = CliRunner().invoke(main, [*command, "--help"], terminal_width=80)
+    assert result.exit_code == 0
+    assert max(len(line) for line in result.output.splitlines()) <= 80
+
+
+def test_completion_knows_the_commands() -> None:
+    environment = {"_INGEST_COMPLETE": "bash_complete", "COMP_WORDS": "ingest s", "COMP_CWORD": "1"}
+    result = CliRunner().invoke(main, prog_name="ingest", env=environment)
+    assert {line.partition(",")[2] for line in result.output.split()} == {
+        name for name in COMMANDS if name.startswith("s")
+    }

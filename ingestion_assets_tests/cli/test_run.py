@@ -1,0 +1,194 @@
+"""`ingest run` and its options, with real Dagster runs in this process."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner, Result
+
+from ingestion_assets.cli import main
+from ingestion_assets.defs import launch, servers
+from ingestion_assets_tests.services.faulty_ollama import running
+
+ROOT = Path(__file__).parents[2]
+SOURCES = """
+sources:
+  - {name: notes, root: notes}
+  - {name: wiki, root: wiki, buckets: 2}
+"""
+
+Ingest: TypeAlias = Callable[..., Result]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())
+    (tmp_path / "sources.yaml").write_text(SOURCES)
+    for name in ("notes", "wiki"):
+        (tmp_path / name).mkdir()
+        for n in range(6):
+            (tmp_path / name / f"{n}.md").write_text(f"# {name} {n}\n\nThe word is {name}x{n}.\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def double():
+    with running() as double:
+        yield double
+
+
+@pytest.fixture
+def ingest(folder: Path, database: str, double, monkeypatch: pytest.MonkeyPatch) -> Ingest:
+    """The command in the folder; what it puts into the environment goes with the test."""
+    settings = {
+        "INGESTION_DATABASE_URL": database,
+        "OLLAMA_HOST": double.url,
+        "INGEST_WORKERS": "4",
+        "INGEST_MAX_WORKERS": "8",
+        "COLUMNS": "80",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DAGSTER_HOME", str(folder / ".dagster_home"))
+    launch.prepare_home(folder)
+    servers.database_url.cache_clear()  # where a process is told once where its servers are
+    servers.ollama_host.cache_clear()
+    return lambda *arguments: CliRunner().invoke(main, arguments)
+
+
+def _json(result: Result) -> list[dict[str, Any]]:
+    assert result.exit_code == 0, result.output
+    rows: list[dict[str, Any]] = json.loads(result.stdout)
+    return rows
+
+
+def test_plan_says_what_the_run_then_does(ingest: Ingest) -> None:
+    planned = _json(ingest("run", "--plan", "--json"))
+    done = _json(ingest("run", "--json"))
+    for plan, summary in zip(planned, done, strict=True):
+        assert (plan["new"], plan["chunks"], plan["texts"]) == (6, 6, 6)
+        assert (summary["new"], summary["chunks"], summary["embedded"]) == (6, 6, 6)
+    again = _json(ingest("run", "--plan", "--json"))
+    assert all(plan["texts"] == plan["chunks"] == plan["new"] == 0 for plan in again)
+
+
+def test_plan_writes_nothing_and_sends_no_text(ingest: Ingest, double) -> None:
+    ingest("run", "--plan")
+    assert double.stats()["texts_seen"] == 0
+    assert "Nothing is stored yet" in ingest("status").stderr
+
+
+def test_plan_estimates_from_the_rate_of_earlier_runs(ingest: Ingest, folder: Path) -> None:
+    [first] = _json(ingest("run", "notes", "--plan", "--json"))
+    ingest("run", "notes")
+    (folder / "notes" / "new.md").write_text("# New\n\nSome more.\n")
+    [second] = _json(ingest("run", "notes", "--plan", "--json"))
+    assert (first["seconds"], second["texts"]) == (None, 1)
+    assert second["seconds"] > 0
+
+
+def test_sequential_says_so_and_sends_one_request_at_a_time(ingest: Ingest, double) -> None:
+    result = ingest("run", "--sequential")
+    assert "(sequential mode)" in result.stderr
+    assert "Mode: sequential" in result.stdout
+    assert double.stats()["max_in_flight"] == 1
+
+
+def test_workers_above_the_maximum_are_capped_with_a_warning(ingest: Ingest) -> None:
+    result = ingest("run", "notes", "--workers", "12")
+    assert "12 workers are more than INGEST_MAX_WORKERS=8: using 8" in result.stderr
+    assert "Mode: parallel (8w)" in result.stdout
+
+
+def test_source_option_is_the_argument(ingest: Ingest) -> None:
+    assert [s["source"] for s in _json(ingest("run", "--source", "wiki", "--json"))] == ["wiki"]
+
+
+def test_mass_deletion_waits_for_a_yes(ingest: Ingest, folder: Path) -> None:
+    ingest("run", "notes")
+    for n in range(3):
+        (folder / "notes" / f"{n}.md").unlink()
+    [planned] = _json(ingest("run", "notes", "--plan", "--json"))
+    assert "3 of the 6 documents" in planned["refused"][0]
+    refused = ingest("run", "notes")
+    assert refused.exit_code == 1
+    assert "--yes" in refused.stderr
+    [summary] = _json(ingest("run", "notes", "--yes", "--json"))
+    assert (summary["deleted"], summary["documents"]) == (3, 3)
+
+
+def test_data_dir_is_read_instead_of_the_root(ingest: Ingest, folder: Path) -> None:
+    ingest("run", "notes")
+    (folder / "notes").rename(folder / "elsewhere")
+    [summary] = _json(ingest("run", "notes", "--data-dir", "elsewhere", "--json"))
+    assert (summary["documents"], summary["new"], summary["embedded"]) == (6, 0, 0)
+
+
+def test_data_dir_needs_one_source(ingest: Ingest) -> None:
+    result = ingest("run", "--data-dir", "notes")
+    assert (result.exit_code, "2 are chosen; name one" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "options", [("--sequential", "--workers", "3"), ("--clean", "--resume"), ("--clean", "--plan")]
+)
+def test_options_that_contradict_each_other_are_refused(
+    ingest: Ingest, options: tuple[str, ...]
+) -> None:
+    result = ingest("run", *options)
+    assert result.exit_code == 2
+    assert "contradict each other" in result.stderr
+
+
+def test_resume_is_the_default(ingest: Ingest) -> None:
+    ingest("run", "notes")
+    [summary] = _json(ingest("run", "notes", "--resume", "--json"))
+    assert (summary["new"], summary["embedded"]) == (0, 0)
+
+
+def test_clean_does_everything_again_while_the_old_is_found(
+    ingest: Ingest, double, database: str
+) -> None:
+    ingest("run", "notes")
+    sent = double.stats()["texts_seen"]
+    double.break_by({"fault": "F10", "match": "notesx3"})
+    [summary] = json.loads(ingest("run", "notes", "--clean", "--json").stdout)
+    assert (summary["documents"], summary["embedded"], summary["quarantined"]) == (6, 5, 1)
+    assert double.stats()["texts_seen"] >= sent + 6
+    double.break_by()
+    [summary] = _json(ingest("run", "notes", "--clean", "--json"))
+    assert summary["embedded"] == 6
+
+
+def test_verbose_prints_a_line_for_every_request(ingest: Ingest, caplog) -> None:
+    ingest("run", "notes", "--verbose")
+    assert any("texts" in record.message for record in caplog.records)
+
+
+def test_rebucket_moves_documents_and_the_next_run_reads_nothing(
+    ingest: Ingest, folder: Path, double
+) -> None:
+    ingest("run", "notes")
+    sent = double.stats()["texts_seen"]
+    result = ingest("rebucket", "notes", "4")
+    assert result.exit_code == 0, result.output
+    assert "buckets: 4" in (folder / "sources.yaml").read_text()
+    [summary] = _json(ingest("run", "notes", "--json"))
+    assert (summary["documents"], summary["new"], summary["changed"], summary["embedded"]) == (
+        6, 0, 0, 0,
+    )  # fmt: skip
+    assert double.stats()["texts_seen"] == sent
+    with dg.DagsterInstance.get() as instance:
+        keys = instance.get_dynamic_partitions("source_bucket")
+    assert keys == [f"notes/{n:02}" for n in range(4)]
+
+
+def test_rebucket_refuses_what_is_no_power_of_two(ingest: Ingest, folder: Path) -> None:
+    before = (folder / "sources.yaml").read_text()
+    result = ingest("rebucket", "notes", "6")
+    assert (result.exit_code, "power of two" in result.stderr) == (2, True)
+    assert (folder / "sources.yaml").read_text() == before
