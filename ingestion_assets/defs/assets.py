@@ -1,7 +1,8 @@
 """The three assets: documents, their chunks, and the chunks' vectors."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -21,12 +22,16 @@ from ingestion_assets.defs.resources import (
 )
 from ingestion_assets.sources import Reconciliation
 from ingestion_assets.store import chunks as chunk_store
+from ingestion_assets.store import claims
 from ingestion_assets.store import documents as document_store
 from ingestion_assets.store import embeddings as embedding_store
 from ingestion_assets.store.generations import open_generation
 from ingestion_assets.store.sources import register
 
 EMBEDDING_POOL = "ollama"
+RETRIES = dg.RetryPolicy(
+    max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
+)
 
 
 def _stored_in(
@@ -42,9 +47,7 @@ def _stored_in(
         deps=deps,
         partitions_def=partitions,
         io_manager_key="pgvector",
-        retry_policy=dg.RetryPolicy(
-            max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
-        ),
+        retry_policy=RETRIES,
         pool=pool,
         group_name="ingestion",
         owners=["team:ingestion"],
@@ -53,10 +56,25 @@ def _stored_in(
     )
 
 
+class SourcesConfig(dg.Config):
+    """What a run reads."""
+
+    root: str | None = Field(
+        default=None, description="The folder to read, for this run, instead of the source's root."
+    )
+    reread: bool = Field(default=False, description="Read every document, changed or not.")
+    allow_deletion: bool = Field(
+        default=False, description="Delete what is gone, though it be most of the source."
+    )
+
+
 @_stored_in("documents", tables.DOCUMENTS, kinds={"python", "postgres"})
 @reported()
 def sources(
-    context: dg.AssetExecutionContext, catalog: CatalogResource, store: StoreResource
+    context: dg.AssetExecutionContext,
+    config: SourcesConfig,
+    catalog: CatalogResource,
+    store: StoreResource,
 ) -> Reconciliation:
     """One row per document of the source: its text, title, metadata and content hash.
 
@@ -64,16 +82,31 @@ def sources(
     chunks and vectors.
     """
     source = catalog.source(context.partition_key)
-    config = {**asdict(source), "root": str(source.root)}
-    store.call(register, source.name, "files", source.buckets, config)
+    if config.root is not None:
+        source = replace(source, root=Path(config.root).resolve())
+    settings = {**asdict(source), "root": str(source.root)}
+    store.call(register, source.name, "files", source.buckets, settings)
     known = store.call(document_store.known, context.partition_key)
-    return Reconciliation(source, context.partition_key, known)
+    return Reconciliation(
+        source,
+        context.partition_key,
+        known,
+        reread=config.reread,
+        allow_deletion=config.allow_deletion,
+    )
+
+
+class ChunksConfig(dg.Config):
+    """What a run splits."""
+
+    resplit: bool = Field(default=False, description="Split every document, changed or not.")
 
 
 @_stored_in("chunks", tables.CHUNKS, kinds={"python", "postgres"}, deps=[sources])
 @reported()
 def chunks(
     context: dg.AssetExecutionContext,
+    config: ChunksConfig,
     catalog: CatalogResource,
     store: StoreResource,
     chunking: ChunkerResource,
@@ -86,7 +119,11 @@ def chunks(
     prefix = catalog.source(context.partition_key).prefix
     chunker = chunking.chunker()
     documents = store.stream(
-        chunk_store.unchunked, context.partition_key, chunker.fingerprint(prefix), prefix
+        chunk_store.unchunked,
+        context.partition_key,
+        chunker.fingerprint(prefix),
+        prefix,
+        everything=config.resplit,
     )
     return Splitting(documents, lambda ids: store.call(chunk_store.stored, ids), chunker)
 
@@ -98,6 +135,7 @@ class EmbeddingConfig(dg.Config):
         default=False,
         description="Only what failed before, texts that were put in quarantine included.",
     )
+    again: bool = Field(default=False, description="Embed every text, whatever is stored of it.")
 
 
 @_stored_in(
@@ -111,7 +149,6 @@ class EmbeddingConfig(dg.Config):
 def embeddings(
     context: dg.AssetExecutionContext,
     config: EmbeddingConfig,
-    catalog: CatalogResource,
     store: StoreResource,
     ollama: OllamaResource,
 ) -> Embedding:
@@ -120,14 +157,11 @@ def embeddings(
     Only chunks without a vector of their present text are embedded; a text that was embedded
     before, anywhere in the generation, is copied inside the database.
     """
-    prefix = catalog.source(context.partition_key).prefix
     model = ollama.identify()
     generation = store.call(open_generation, recipe(model))
-    pages = embedding_store.pages(
-        store.connect,
-        generation,
-        context.partition_key,
-        prefix,
-        only_failed=config.only_failed,
+    if config.again and not context.retry_number:
+        store.call(embedding_store.outdate, generation, context.partition_key)
+    pages = claims.pages(
+        store.connect, generation, context.partition_key, only_failed=config.only_failed
     )
     return Embedding(generation, ollama.stream(model, pages))

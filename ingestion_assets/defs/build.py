@@ -3,16 +3,25 @@
 import dagster as dg
 
 from ingestion_assets.defs.assets import chunks, embeddings, sources
-from ingestion_assets.defs.checks import every_text_is_embedded
+from ingestion_assets.defs.attached import attached_assets, attached_sensor
+from ingestion_assets.defs.automation import stale_partitions, versioned
+from ingestion_assets.defs.checks import (
+    LimitsResource,
+    chunks_are_in_place,
+    embeddings_audit,
+    every_partition_is_fresh,
+)
+from ingestion_assets.defs.housekeeping import cleanup_job
 from ingestion_assets.defs.io_manager import PgvectorIOManager
-from ingestion_assets.defs.jobs import ingest_job
+from ingestion_assets.defs.jobs import embed_job, ingest_job
 from ingestion_assets.defs.resources import (
     CatalogResource,
     ChunkerResource,
     OllamaResource,
     StoreResource,
 )
-from ingestion_assets.defs.sensors import sources_listed
+from ingestion_assets.defs.schedules import hourly_retry, nightly_reconcile, weekly_cleanup
+from ingestion_assets.defs.sensors import documents_changed, failures_named, ledger_sweep
 from ingestion_assets.settings import Settings
 
 
@@ -21,11 +30,14 @@ def definitions(settings: Settings) -> dg.Definitions:
     store = StoreResource(
         database_url=dg.EnvVar("INGESTION_DATABASE_URL") if settings.database_url else None
     )
+    attached = attached_assets(settings.database_url)
     return dg.Definitions(
-        assets=[sources, chunks, embeddings],
-        asset_checks=[every_text_is_embedded],
-        jobs=[ingest_job],
-        sensors=[sources_listed],
+        assets=[sources, versioned(chunks, settings), versioned(embeddings, settings), *attached],
+        asset_checks=[every_partition_is_fresh, chunks_are_in_place, embeddings_audit],
+        jobs=[ingest_job, embed_job, cleanup_job],
+        sensors=[documents_changed, ledger_sweep, failures_named, stale_partitions]
+        + ([attached_sensor(attached)] if attached else []),
+        schedules=[nightly_reconcile, hourly_retry, weekly_cleanup],
         resources={
             "catalog": CatalogResource(path=str(settings.sources.resolve())),
             "store": store,
@@ -47,6 +59,10 @@ def definitions(settings: Settings) -> dg.Definitions:
                 breaker_seconds=settings.breaker_seconds,
                 deadline=settings.deadline,
                 auto_pull=settings.auto_pull,
+                cpu_retry=settings.cpu_retry,
+            ),
+            "limits": LimitsResource(
+                quarantine_share=settings.quarantine_share, fresh_hours=settings.fresh_hours
             ),
             "pgvector": PgvectorIOManager(store=store),
         },

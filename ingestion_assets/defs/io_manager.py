@@ -1,9 +1,9 @@
 """Assets in, tables out, and back as data frames."""
 
 import asyncio
-import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -12,18 +12,18 @@ import pandas as pd
 from pydantic import PrivateAttr
 
 from ingestion_assets.chunks.reconcile import Splitting
+from ingestion_assets.defs.drain import drain
 from ingestion_assets.defs.event_loop import run_on
 from ingestion_assets.defs.failures import reported
 from ingestion_assets.defs.report import embedded, reconciled
 from ingestion_assets.defs.resources import StoreResource
 from ingestion_assets.embedding import EmbeddingStream
-from ingestion_assets.errors import ConfigError, IngestionError
+from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources import Reconciliation
-from ingestion_assets.store import frames
+from ingestion_assets.store import claims, frames
 from ingestion_assets.store.connection import Connection, partition_lock
 from ingestion_assets.store.frames import Frames
 from ingestion_assets.store.generations import Generation
-from ingestion_assets.store.ledger import Failed
 from ingestion_assets.store.writers import (
     ChunksWriter,
     DocumentsWriter,
@@ -81,7 +81,8 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
                 return {**counts, **obj.metadata()}
             case Embedding(generation, stream):
                 writer = EmbeddingsWriter(connection, key, generation)
-                counts = run_on(self._event_loop(), _drain_async(stream, writer))
+                renew = partial(self.store.call, claims.renew, writer.owner)
+                counts = run_on(self._event_loop(), drain(stream, writer, renew))
                 return {**counts, **embedded(generation, stream)}
         raise ConfigError(
             f"pgvector stores no {type(obj).__name__}; give the asset an IO manager of its own"
@@ -97,19 +98,3 @@ def _drain(batches: Iterable[Batch], writer: PartitionWriter[Batch]) -> dict[str
     for batch in batches:
         writer.write(batch)
     return writer.finish()
-
-
-async def _drain_async(stream: EmbeddingStream, writer: EmbeddingsWriter) -> dict[str, int]:
-    """Write what is embedded while the next batches are: SQL in a thread, HTTP on this loop."""
-    await asyncio.to_thread(writer.begin)
-    try:
-        async with contextlib.aclosing(aiter(stream)) as batches:
-            async for vectors in batches:
-                await asyncio.to_thread(writer.write, vectors)
-    except IngestionError as exc:
-        await asyncio.to_thread(writer.give_up, exc)
-        raise
-    finally:
-        rejected = [Failed.of(r.text, r.error) for r in stream.rejected]
-        await asyncio.to_thread(writer.reject, rejected)
-    return await asyncio.to_thread(writer.finish)

@@ -10,24 +10,50 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.events import RunFailureReason
-from dagster_shared.error import SerializableErrorInfo
 
 from ingestion_assets.defs import build
 from ingestion_assets.defs.assets import EMBEDDING_POOL, embeddings
-from ingestion_assets.defs.failures import INTERRUPTED
-from ingestion_assets.defs.jobs import ingest_job
-from ingestion_assets.defs.partitions import register
+from ingestion_assets.defs.failures import INTERRUPTED, named, root_cause
+from ingestion_assets.defs.jobs import UNDER_WAY, ingest_job
+from ingestion_assets.defs.partitions import partitions, register
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.settings import Settings
 
-_OURS = "ingestion_assets.errors."
 _OWNER = "ingestion/process"
-_UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-]
+_LATEST = 20  # runs that the rate is taken over
+_QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a run does with a partition, beyond bringing it up to date.
+
+    Attributes:
+        only_failed: run the embeddings alone, and of these only what failed before.
+        clean: read, split and embed everything again; what is stored is found until replaced.
+        allow_deletion: delete what is gone, though it be most of the source.
+        root: the folder to read instead of the source's root.
+    """
+
+    only_failed: bool = False
+    clean: bool = False
+    allow_deletion: bool = False
+    root: Path | None = None
+
+    def config(self) -> dict[str, Any]:
+        """The configuration of the assets that run."""
+        if self.only_failed:
+            return {"embeddings": {"config": {"only_failed": True}}}
+        reading = {
+            "reread": self.clean,
+            "allow_deletion": self.allow_deletion,
+            "root": str(self.root) if self.root else None,
+        }
+        return {
+            "sources": {"config": reading},
+            "chunks": {"config": {"resplit": self.clean}},
+            "embeddings": {"config": {"again": self.clean}},
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +99,43 @@ def prepare_instance(keys: Sequence[str]) -> None:
         _prepare(instance, keys)
 
 
+def replace_partitions(old: Sequence[str], new: Sequence[str]) -> None:
+    """Register a source's new partitions, and delete those that it no longer has."""
+    with dg.DagsterInstance.get() as instance:
+        register(instance, new)
+        for key in old:
+            instance.delete_dynamic_partition(partitions.name or "", key)
+
+
 def cancel_runs() -> None:
     """Cancel the runs that are under way, as the UI's Terminate does."""
     with dg.DagsterInstance.get() as instance:
-        for run in instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY)):
+        for run in instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY)):
             instance.report_run_canceling(run)
             instance.run_launcher.terminate(run.run_id)
 
 
-def materialize(keys: Sequence[str], *, only_failed: bool = False) -> Iterator[Outcome]:
+def observed_rate() -> float | None:
+    """Chunks embedded a second in the latest runs; none if none embedded anything."""
+    with dg.DagsterInstance.get() as instance:
+        latest = instance.fetch_materializations(embeddings.key, limit=_LATEST).records
+    figures = [r.asset_materialization.metadata for r in latest if r.asset_materialization]
+    embedded = sum(float(_plain(f["texts_embedded"])) for f in figures if "texts_embedded" in f)
+    seconds = sum(float(_plain(f["seconds"])) for f in figures if "seconds" in f)
+    return embedded / seconds if embedded and seconds else None
+
+
+def materialize(keys: Sequence[str], work: Work) -> Iterator[Outcome]:
     """Run all three assets for each partition, one after the other, in this process.
 
     The runs are recorded in the instance, so the UI shows them.
-
-    Args:
-        only_failed: run the embeddings alone, and of these only what failed before.
     """
     definitions = build.definitions(Settings.from_environment())
     job = definitions.resolve_job_def(ingest_job.name)
     with dg.DagsterInstance.get() as instance:
         _prepare(instance, keys)
         for key in keys:
-            yield _run(job, instance, key, only_failed=only_failed)
+            yield _run(job, instance, key, work)
 
 
 def _prepare(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
@@ -111,16 +152,14 @@ def _limit_pool(instance: dg.DagsterInstance) -> None:
         storage.set_concurrency_slots(EMBEDDING_POOL, limit)
 
 
-def _run(
-    job: dg.JobDefinition, instance: dg.DagsterInstance, key: str, *, only_failed: bool
-) -> Outcome:
+def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, key: str, work: Work) -> Outcome:
     start = monotonic()
     result = job.execute_in_process(
         instance=instance,
         partition_key=key,
         tags={_OWNER: f"{socket.gethostname()}/{os.getpid()}"},
-        run_config=_config(only_failed),
-        asset_selection=[embeddings.key] if only_failed else None,
+        run_config={"loggers": _QUIET, "ops": work.config()},
+        asset_selection=[embeddings.key] if work.only_failed else None,
         raise_on_error=False,
     )
     error = _error(result)
@@ -128,13 +167,6 @@ def _run(
         instance.report_run_canceled(result.dagster_run, error)
         raise KeyboardInterrupt
     return Outcome(key, result.run_id, monotonic() - start, _figures(result), error)
-
-
-def _config(only_failed: bool) -> dict[str, Any]:
-    config: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    if only_failed:
-        config["ops"] = {"embeddings": {"config": {"only_failed": True}}}
-    return config
 
 
 def _figures(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
@@ -159,24 +191,13 @@ def _error(result: dg.ExecuteInProcessResult) -> str | None:
         return None
     for event in result.all_events:
         if event.is_step_failure:
-            data = event.step_failure_data
-            if data.user_failure_data and data.user_failure_data.description:
-                return data.user_failure_data.description
-            if data.error:
-                return _root_cause(data.error)
+            return named(event.step_failure_data)
         if event.is_job_failure and event.job_failure_data.error:
             reason = event.job_failure_data.failure_reason
             if reason is RunFailureReason.UNEXPECTED_TERMINATION:
                 return INTERRUPTED
-            return _root_cause(event.job_failure_data.error)
+            return root_cause(event.job_failure_data.error)
     return "the run failed; its page in the Dagster UI says why"
-
-
-def _root_cause(error: SerializableErrorInfo) -> str:
-    """The outermost error of ours, which has the remedy; else the innermost of all."""
-    while error.cause and not error.message.startswith(_OURS):
-        error = error.cause
-    return error.message.removeprefix(_OURS).strip()
 
 
 def _fail_lost_runs(instance: dg.DagsterInstance) -> None:

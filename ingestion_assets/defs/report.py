@@ -1,7 +1,9 @@
 """What a materialization says of itself: numbers that plot, and a table of what failed."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 import dagster as dg
@@ -10,36 +12,57 @@ from ingestion_assets.embedding import EmbeddingStream
 from ingestion_assets.sources import Failure, Reconciliation
 from ingestion_assets.store.generations import Generation
 
-_LISTED = 50  # an event is stored for good, for every materialization: keep it small
+LISTED = 50  # an event is stored for good, for every materialization: keep it small
+_BYTES = 8_000  # of a table's records
+_CELL = 160  # characters
 
 
 def reconciled(work: Reconciliation) -> dict[str, Any]:
     """What became of a partition's files."""
     return {
         **asdict(work.counts),
-        **_table("failures", work.failures),
-        **_table("not_text", work.skipped),
+        **_failures("failures", work.failures),
+        **_failures("not_text", work.skipped),
     }
 
 
 def embedded(generation: Generation, stream: EmbeddingStream) -> dict[str, Any]:
     """How the embedding went, and into which generation."""
-    figures = asdict(stream.metrics)
     return {
-        **figures,
-        "endpoints": dg.MetadataValue.json(figures["endpoints"]),
-        "chunks_per_s": figures["texts_embedded"] / max(figures["seconds"], 1e-9),
+        **figures(stream),
         "generation": generation.generation_id,
         "model": generation.model,
         "dagster/table_name": f"ingestion.{generation.name}",
     }
 
 
-def _table(name: str, failures: Sequence[Failure]) -> dict[str, Any]:
-    if not failures:
-        return {}
-    records = [
-        dg.TableRecord({"uri": f.uri, "error": f.error_class, "message": f.message})
-        for f in failures[:_LISTED]
-    ]
-    return {name: dg.MetadataValue.table(records)}
+def figures(stream: EmbeddingStream) -> dict[str, Any]:
+    """What a stream did, in numbers that plot, and how its servers were."""
+    found = asdict(stream.metrics)
+    return {
+        **found,
+        "endpoints": dg.MetadataValue.json(found["endpoints"]),
+        "chunks_per_s": found["texts_embedded"] / max(found["seconds"], 1e-9),
+    }
+
+
+def table(name: str, records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Metadata with a table of records, cut so that the event stays small; empty if none."""
+    kept: list[dg.TableRecord] = []
+    size = 0
+    for record in islice(records, LISTED):
+        cut = {key: _cut(value) for key, value in record.items()}
+        size += len(json.dumps(cut))
+        if size > _BYTES:
+            break
+        kept.append(dg.TableRecord(cut))
+    return {name: dg.MetadataValue.table(kept)} if kept else {}
+
+
+def _failures(name: str, failures: Sequence[Failure]) -> dict[str, Any]:
+    records = ({"uri": f.uri, "error": f.error_class, "message": f.message} for f in failures)
+    return table(name, records)
+
+
+def _cut(value: Any) -> Any:
+    return f"{value[: _CELL - 1]}…" if isinstance(value, str) and len(value) > _CELL else value

@@ -1,7 +1,7 @@
 """What the assets need, configured by the environment: catalog, store, chunker, Ollama."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -62,11 +62,11 @@ class StoreResource(dg.ConfigurableResource[Any]):
     )
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        migrate(self._url())
+        migrate(self.url())
 
     def connect(self) -> AbstractContextManager[Connection]:
         """Open a connection; psycopg's errors leave it as ours."""
-        return connect(self._url())
+        return connect(self.url())
 
     def call(
         self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -85,7 +85,8 @@ class StoreResource(dg.ConfigurableResource[Any]):
         with self.connect() as connection:
             yield from function(connection, *args, **kwargs)
 
-    def _url(self) -> str:
+    def url(self) -> str:
+        """The database's URL; it has the password in it."""
         return self.database_url or database_url()
 
 
@@ -125,6 +126,9 @@ class OllamaResource(dg.ConfigurableResource[Any]):
     breaker_seconds: float = Field(default=30.0, description="Until it is tried again.")
     deadline: float = Field(default=1800.0, description="Seconds without any server to wait.")
     auto_pull: bool = Field(default=False, description="Have a server pull a missing model.")
+    cpu_retry: bool = Field(
+        default=False, description="Load the model without a GPU for a text that it chokes on."
+    )
     _pool: Endpoints = PrivateAttr()
     _loop: asyncio.AbstractEventLoop = PrivateAttr()
 
@@ -149,9 +153,13 @@ class OllamaResource(dg.ConfigurableResource[Any]):
             self._pool = pool
             yield self
 
-    def identify(self) -> Identity:
-        """What the servers say of the model; sends them no text."""
-        return run_on(self._loop, self._pool.identify(self.model))
+    def identify(self, model: str | None = None) -> Identity:
+        """What the servers say of a model, or of the configured one; sends them no text."""
+        return self.run(self._pool.identify(model or self.model))
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end on the loop that the clients live on."""
+        return run_on(self._loop, coroutine)
 
     def stream(self, model: Identity, pages: Iterator[list[Text]]) -> EmbeddingStream:
         """The vectors of all pages, in batches; nothing is sent before it is iterated over."""
@@ -170,6 +178,7 @@ class OllamaResource(dg.ConfigurableResource[Any]):
             connections=max(_CONNECTIONS, self.max_in_flight + _ASIDE),
             keepalive=max(_KEEPALIVE, self.max_in_flight),
             timeout=self.timeout,
+            cpu_retry=self.cpu_retry,
         )
 
 

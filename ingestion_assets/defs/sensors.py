@@ -1,23 +1,249 @@
 """Sensors: what Dagster notices by itself."""
 
-import dagster as dg
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from time import monotonic
 
+import dagster as dg
+from dagster._core.storage.tags import PARTITION_NAME_TAG, RUN_KEY_TAG
+
+from ingestion_assets.defs.failures import named
+from ingestion_assets.defs.jobs import UNDER_WAY, embed_job, ingest_job
 from ingestion_assets.defs.partitions import partitions
-from ingestion_assets.defs.resources import CatalogResource
+from ingestion_assets.defs.resources import CatalogResource, StoreResource
+from ingestion_assets.errors import SourceError
+from ingestion_assets.sources import Source, listing
+from ingestion_assets.store import documents
+from ingestion_assets.store.connection import Connection
+from ingestion_assets.store.due import due
+
+MOST_RUNS = 50  # of a tick; each costs Dagster almost half a second of the tick's minute
+SCAN_SECONDS = 20.0  # after which the rest of the sources waits for the next tick
+WAITED_SECONDS = (
+    60.0  # that a text lies in the ledger before a run is asked for; workers are faster
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the scan of the sources stands.
+
+    Attributes:
+        next: the source to begin with.
+        digests: of every partition a run was asked for, as it was then.
+    """
+
+    next: str = ""
+    digests: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, cursor: str | None) -> "Position":
+        """Read a cursor; one that is no cursor of ours is a beginning."""
+        try:
+            read = json.loads(cursor or "")
+            return cls(str(read["next"]), {str(k): str(v) for k, v in read["digests"].items()})
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return cls()
+
+    def dump(self) -> str:
+        """The cursor."""
+        return json.dumps({"next": self.next, "digests": self.digests}, separators=(",", ":"))
 
 
 @dg.sensor(
+    job=ingest_job,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Registers the partitions of every source in sources.yaml.",
+    description="Runs the partitions with new, changed and deleted documents.",
 )
-def sources_listed(
-    context: dg.SensorEvaluationContext, catalog: CatalogResource
+def documents_changed(
+    context: dg.SensorEvaluationContext, catalog: CatalogResource, store: StoreResource
+) -> dg.SensorResult:
+    """Compare every source's files, by name, size and time, with those of the last request.
+
+    A partition that no run was asked for yet is compared with what is stored: `ingest run` may
+    have been there.
+    """
+    sources, position = catalog.sources(), Position.parse(context.cursor)
+    scan = _scan(_rotated(sources, position.next))
+    position = _with_stored(position, sources, scan, store)
+    changed = [key for key, found in scan.digests.items() if position.digests.get(key) != found]
+    busy = partitions_under_way(context.instance)
+    asked = [key for key in changed if key not in busy][:MOST_RUNS]
+    keys = {key for source in sources for key in source.partition_keys()}
+    digests = {key: found for key, found in position.digests.items() if key in keys}
+    digests |= {key: scan.digests[key] for key in asked}
+    again = len(asked) < len(changed)
+    return dg.SensorResult(
+        run_requests=_requests(context.instance, asked, scan.digests, position),
+        dynamic_partitions_requests=_additions(context.instance, sources),
+        cursor=Position(position.next if again else scan.next, digests).dump(),
+        skip_reason=None if asked else _reason(scan, busy.intersection(changed)),
+    )
+
+
+@dg.sensor(
+    job=embed_job,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Runs the embeddings of partitions whose chunks wait though nobody is at work.",
+)
+def ledger_sweep(
+    context: dg.SensorEvaluationContext, store: StoreResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Register the partitions of sources that are new in sources.yaml."""
-    known = set(context.instance.get_dynamic_partitions(partitions.name or ""))
-    keys = [key for source in catalog.sources() for key in source.partition_keys()]
-    new = [key for key in keys if key not in known]
-    if not new:
-        return dg.SkipReason(f"all {len(keys)} partitions of sources.yaml are registered")
-    return dg.SensorResult(dynamic_partitions_requests=[partitions.build_add_request(new)])
+    """Ask for what a worker would have embedded: chunks that have waited for a minute."""
+    waiting = store.call(due, seconds=WAITED_SECONDS, limit=MOST_RUNS, failed=False)
+    busy = partitions_under_way(context.instance)
+    known = context.instance.get_dynamic_partitions(partitions.name or "")  # not attached tables'
+    asked = [d for d in waiting if d.partition_key in known and d.partition_key not in busy]
+    if not asked:
+        return dg.SkipReason(
+            f"{sum(found.texts for found in waiting)} texts wait, and runs are under way for them"
+            if waiting
+            else f"no text has waited longer than {WAITED_SECONDS:.0f} s"
+        )
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(
+                run_key=f"{found.partition_key}:{found.newest.timestamp()}:{found.texts}",
+                partition_key=found.partition_key,
+            )
+            for found in asked
+        ]
+    )
+
+
+@dg.run_failure_sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Notes on the asset's page why a partition failed, and what to do.",
+)
+def failures_named(context: dg.RunFailureSensorContext) -> None:
+    """Report an observation of every asset that failed: partition, class of error, remedy."""
+    run = context.dagster_run
+    partition = run.tags.get(PARTITION_NAME_TAG)
+    for event in context.get_step_failure_events():
+        why = named(event.step_failure_data)
+        context.log.error(f"{partition or run.run_id}: {event.step_key}: {why}")
+        context.instance.report_runless_asset_event(
+            dg.AssetObservation(
+                asset_key=str(event.step_key),
+                partition=partition,
+                metadata={
+                    "failed because": why,
+                    "class": why.partition(":")[0],
+                    "what to do": "ingest run --retry-failed, or Materialize > Failed and missing",
+                    "run": dg.MetadataValue.dagster_run(run.run_id),
+                },
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """What was seen of the sources.
+
+    Attributes:
+        next: the source that the next scan begins with.
+        unreadable: sources that could not be listed, and why.
+    """
+
+    digests: dict[str, str]
+    looked_at: int
+    next: str
+    unreadable: list[str]
+
+
+def _scan(sources: Sequence[Source]) -> _Scan:
+    """List sources one by one until the time is up; at least one."""
+    started, looked_at = monotonic(), 0
+    digests: dict[str, str] = {}
+    unreadable: list[str] = []
+    for source in sources:
+        if looked_at and monotonic() - started > SCAN_SECONDS:
+            break
+        looked_at += 1
+        try:
+            digests |= listing.digests(source)
+        except SourceError as exc:
+            unreadable.append(str(exc))
+    return _Scan(digests, looked_at, sources[looked_at % len(sources)].name, unreadable)
+
+
+def _with_stored(
+    position: Position, sources: Sequence[Source], scan: "_Scan", store: StoreResource
+) -> Position:
+    """Take partitions over that are stored as their files are."""
+    digests = dict(position.digests)
+    for source in sources:
+        new = [k for k in source.partition_keys() if k in scan.digests and k not in digests]
+        if new:
+            stored = store.call(_stored, source)
+            digests |= {k: stored[k] for k in new if stored[k] == scan.digests[k]}
+    return replace(position, digests=digests)
+
+
+def _stored(connection: Connection, source: Source) -> dict[str, str]:
+    """The digests that a source's stored documents would have as files."""
+    return listing.digests(source, documents.listing(connection, source.name))
+
+
+def _rotated(sources: list[Source], first: str) -> list[Source]:
+    start = next((n for n, source in enumerate(sources) if source.name == first), 0)
+    return sources[start:] + sources[:start]
+
+
+def partitions_under_way(instance: dg.DagsterInstance) -> set[str]:
+    """Partitions of runs that have not ended."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY))
+    return {run.tags[PARTITION_NAME_TAG] for run in runs if PARTITION_NAME_TAG in run.tags}
+
+
+def _requests(
+    instance: dg.DagsterInstance,
+    keys: Sequence[str],
+    digests: dict[str, str],
+    position: Position,
+) -> list[dg.RunRequest]:
+    """Runs of partitions; the same files are asked for once, even if the cursor is lost.
+
+    Files that were taken away and put back have a digest that was asked for before: such a
+    partition is known to have changed, since the cursor has another digest.
+    """
+    run_keys = {key: f"{key}:{digests[key]}" for key in keys}
+    known = {key: run_key for key, run_key in run_keys.items() if key in position.digests}
+    before = _runs_by_key(instance, known.values())
+    return [
+        dg.RunRequest(
+            run_key=f"{run_key}:{before[run_key]}" if before.get(run_key) else run_key,
+            partition_key=key,
+        )
+        for key, run_key in run_keys.items()
+    ]
+
+
+def _runs_by_key(instance: dg.DagsterInstance, run_keys: Collection[str]) -> dict[str, int]:
+    """How many runs were asked for with each of some keys, or with a number behind it."""
+    counts: dict[str, int] = {}
+    for run_key in run_keys:
+        numbered = [run_key, *(f"{run_key}:{n}" for n in range(1, 100))]
+        runs = instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: numbered}))
+        counts[run_key] = len(runs)
+    return counts
+
+
+def _additions(
+    instance: dg.DagsterInstance, sources: Iterable[Source]
+) -> list[dg.AddDynamicPartitionsRequest]:
+    """New partitions, all of a source in one request: they are neighbours then."""
+    known = set(instance.get_dynamic_partitions(partitions.name or ""))
+    keys = [key for source in sources for key in source.partition_keys() if key not in known]
+    return [partitions.build_add_request(keys)] if keys else []
+
+
+def _reason(scan: _Scan, busy: Collection[str]) -> str:
+    said = [f"nothing changed in {len(scan.digests)} partitions of {scan.looked_at} sources"]
+    if busy:
+        said = [f"{len(busy)} changed partitions are being run: {', '.join(sorted(busy)[:5])}"]
+    return "; ".join([*said, *scan.unreadable])

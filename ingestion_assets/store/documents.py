@@ -1,5 +1,8 @@
 """Documents of a partition: what is known of them, and their changes."""
 
+from collections.abc import Iterator
+from datetime import datetime
+
 from psycopg import Cursor
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
@@ -18,6 +21,10 @@ ON CONFLICT (document_id) DO UPDATE SET
     metadata = EXCLUDED.metadata, domain = EXCLUDED.domain, category = EXCLUDED.category,
     bytes = EXCLUDED.bytes, modified_at = EXCLUDED.modified_at, ingested_at = EXCLUDED.ingested_at
 """
+# As `scope.lock` does; the deletion itself takes the chunks in no order.
+_LOCK = """
+SELECT FROM ingestion.chunks WHERE document_id = ANY(%s) ORDER BY chunk_id FOR UPDATE
+"""
 
 
 def known(connection: Connection, partition_key: str) -> dict[str, Known]:
@@ -31,6 +38,16 @@ def known(connection: Connection, partition_key: str) -> dict[str, Known]:
     return {uri: Known(*rest) for uri, *rest in rows}
 
 
+def listing(connection: Connection, source: str) -> Iterator[tuple[str, int, datetime]]:
+    """Uri, size and time of every document of a source, in no order."""
+    rows = connection.execute(
+        "SELECT uri, bytes, modified_at FROM ingestion.documents WHERE source = %s",
+        (source,),
+        binary=True,
+    )
+    yield from rows
+
+
 def write(connection: Connection, changes: Changes[Document]) -> None:
     """Write one batch of changes in one transaction.
 
@@ -41,9 +58,9 @@ def write(connection: Connection, changes: Changes[Document]) -> None:
         cursor.execute("SET LOCAL synchronous_commit = off")
         _upsert(cursor, changes)
         if changes.gone:
-            cursor.execute(
-                "DELETE FROM ingestion.documents WHERE document_id = ANY(%s)", (list(changes.gone),)
-            )
+            gone = (list(changes.gone),)
+            cursor.execute(_LOCK, gone)
+            cursor.execute("DELETE FROM ingestion.documents WHERE document_id = ANY(%s)", gone)
 
 
 def _upsert(cursor: Cursor[TupleRow], changes: Changes[Document]) -> None:

@@ -1,0 +1,44 @@
+"""Another chunker or model marks partitions as stale, and has them done again."""
+
+import dagster as dg
+
+from ingestion_assets.chunks.chunker import ALGORITHM
+from ingestion_assets.embedding import model_facts
+from ingestion_assets.settings import Settings
+
+# Files that change are the sensor's to notice; this is for what no file tells.
+REFRESH = (
+    dg.AutomationCondition.code_version_changed().since_last_handled()  # type: ignore[misc]  # theirs
+    & ~dg.AutomationCondition.missing()
+    & ~dg.AutomationCondition.in_progress()
+).with_label("made by other code than the present")
+
+stale_partitions = dg.AutomationConditionSensorDefinition(
+    "stale_partitions",
+    target=dg.AssetSelection.groups("ingestion"),
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=60,
+    description="Does partitions again after a change of the chunker, the model or its settings.",
+)
+
+
+def versions(settings: Settings) -> dict[str, str]:
+    """The code version of each asset: what decides its rows beside what is upstream.
+
+    The embeddings' has the chunks' in it, so that both are done again in one run. A model that
+    was pulled anew under its old name shows in its digest only: the next run opens a generation.
+    """
+    chunking = f"{ALGORITHM}/{settings.model}/{settings.chunk_tokens}-{settings.chunk_overlap}"
+    facts = model_facts(settings.model)
+    return {
+        "chunks": chunking,
+        "embeddings": f"{chunking}/{settings.model}/{facts.document_prefix}",
+    }
+
+
+def versioned(asset: dg.AssetsDefinition, settings: Settings) -> dg.AssetsDefinition:
+    """An asset with its code version and the condition that does stale partitions again."""
+    version = versions(settings)[asset.key.to_user_string()]
+    return asset.map_asset_specs(
+        lambda spec: spec.replace_attributes(code_version=version, automation_condition=REFRESH)
+    )

@@ -1,0 +1,266 @@
+"""The tables in, what disagrees in them out; on a million documents in a few seconds.
+
+What looks at all tables reads their keys alone; what has to read rows looks at a random sample of a
+large table. `snapshot` makes the figures of several questions agree.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+from psycopg import sql
+from psycopg.rows import class_row
+
+from ingestion_assets.store.connection import Connection
+from ingestion_assets.store.generations import Generation
+
+SAMPLE = 16 * 1024 * 1024  # bytes; a smaller table is looked at as a whole
+_TOLERANCE = {"vector": 1e-3, "halfvec": 1e-2}  # of a unit vector's length
+
+# Every chunk has a vector, or waits in the ledger, or is superseded, and nothing else has a vector
+# or waits: two sets that are equal if their sizes are, and the sums of their hashes.
+_TOTALS = """
+SELECT documents, chunks, vectors, ledger, quarantined,
+       chunks = vectors + bare AND chunks_sum = vectors_sum # bare_sum AS agree
+FROM (SELECT count(*) AS documents FROM ingestion.documents) d,
+     (SELECT count(*) AS chunks, coalesce(bit_xor(uuid_hash_extended(chunk_id, 0)), 0) AS chunks_sum
+      FROM ingestion.chunks) c,
+     (SELECT count(*) AS vectors,
+             coalesce(bit_xor(uuid_hash_extended(chunk_id, 0)), 0) AS vectors_sum FROM {table}) v,
+     (SELECT count(*) AS ledger, count(*) FILTER (WHERE quarantined) AS quarantined
+      FROM ingestion.ledger WHERE generation_id = %(generation)s) l,
+     (SELECT count(*) AS bare, coalesce(bit_xor(uuid_hash_extended(chunk_id, 0)), 0) AS bare_sum
+      FROM (SELECT chunk_id FROM ingestion.ledger WHERE generation_id = %(generation)s
+            UNION SELECT chunk_id FROM ingestion.chunks WHERE superseded) w
+      WHERE NOT EXISTS (SELECT FROM {table} e WHERE e.chunk_id = w.chunk_id)) b
+"""
+_MISPLACED = """
+SELECT coalesce(d.source || '/' || d.uri, 'document ' || c.document_id) AS document,
+       CASE WHEN d.document_id IS NULL THEN 'chunk ' || c.chunk_id || ' has no document'
+            WHEN d.partition_key <> c.partition_key
+                 THEN 'chunk ' || c.chunk_id || ' is in partition ' || c.partition_key
+            ELSE 'chunk ' || c.chunk_id || ' shares its position ' || c.ordinal END AS what
+FROM (
+    SELECT *, NOT superseded
+              AND count(*) OVER (PARTITION BY document_id, ordinal, superseded) > 1 AS doubled
+    FROM ingestion.chunks WHERE partition_key = %(key)s
+) c LEFT JOIN ingestion.documents d USING (document_id)
+WHERE d.document_id IS NULL OR d.partition_key <> c.partition_key OR c.doubled
+ORDER BY 1, c.ordinal LIMIT %(limit)s
+"""
+_WITHOUT_DOCUMENT = """
+SELECT 'document ' || c.document_id AS document, 'has chunks, but is gone' AS what
+FROM ingestion.chunks c
+WHERE NOT EXISTS (SELECT FROM ingestion.documents d WHERE d.document_id = c.document_id)
+GROUP BY c.document_id LIMIT %(limit)s
+"""
+_WITHOUT_CHUNK = """
+SELECT 'chunk ' || chunk_id AS document, 'has a vector, but is gone' AS what
+FROM {table} e
+WHERE NOT EXISTS (SELECT FROM ingestion.chunks c WHERE c.chunk_id = e.chunk_id) LIMIT %(limit)s
+"""
+_WAITING_WITHOUT_CHUNK = """
+SELECT 'chunk ' || chunk_id AS document, 'waits in the ledger, but is gone' AS what
+FROM ingestion.ledger l
+WHERE l.generation_id = %(generation)s
+  AND NOT EXISTS (SELECT FROM ingestion.chunks c WHERE c.chunk_id = l.chunk_id) LIMIT %(limit)s
+"""
+# The ids first, from the indexes alone: the rest of a row is read of those that are left.
+_FORGOTTEN = """
+WITH bare AS MATERIALIZED (
+    SELECT c.chunk_id FROM ingestion.chunks c
+    WHERE NOT EXISTS (SELECT FROM {table} e WHERE e.chunk_id = c.chunk_id)
+      AND NOT EXISTS (SELECT FROM ingestion.ledger l
+                      WHERE l.chunk_id = c.chunk_id AND l.generation_id = %(generation)s)
+)
+SELECT coalesce(d.source || '/' || d.uri, 'document ' || c.document_id) AS document,
+       'chunk ' || c.chunk_id || ' has neither a vector nor a row in the ledger' AS what
+FROM bare JOIN ingestion.chunks c USING (chunk_id)
+LEFT JOIN ingestion.documents d USING (document_id)
+WHERE NOT c.superseded ORDER BY 1 LIMIT %(limit)s
+"""
+_UNSOUND = """
+SELECT coalesce(d.source || '/' || d.uri, 'chunk ' || e.chunk_id) AS document,
+       CASE WHEN e.dimensions <> %(dimensions)s THEN e.dimensions || ' dimensions'
+            WHEN e.length BETWEEN 1 - %(tolerance)s AND 1 + %(tolerance)s
+                 THEN 'the vector of another text, and nothing waits for its own'
+            ELSE 'length ' || round(e.length::numeric, 4) || ' instead of 1' END AS what
+FROM (
+    SELECT chunk_id, content_hash, vector_dims(embedding) AS dimensions,
+           sqrt(greatest(-(embedding <#> embedding), 0)) AS length
+    FROM {table} TABLESAMPLE SYSTEM (%(percent)s)
+) e
+LEFT JOIN ingestion.chunks c USING (chunk_id)
+LEFT JOIN ingestion.documents d USING (document_id)
+WHERE e.dimensions <> %(dimensions)s
+   OR e.length NOT BETWEEN 1 - %(tolerance)s AND 1 + %(tolerance)s
+   OR (NOT c.superseded AND c.content_hash <> e.content_hash
+       AND NOT EXISTS (SELECT FROM ingestion.ledger l
+                       WHERE l.chunk_id = e.chunk_id AND l.generation_id = %(generation)s))
+ORDER BY 1 LIMIT %(limit)s
+"""
+_TOO_LONG = """
+SELECT d.source || '/' || d.uri AS document,
+       c.tokens || ' tokens at position ' || c.ordinal AS what
+FROM (
+    SELECT document_id, ordinal, tokens, superseded FROM ingestion.chunks
+    WHERE partition_key = %(key)s
+    UNION
+    SELECT document_id, ordinal, tokens, superseded
+    FROM ingestion.chunks TABLESAMPLE SYSTEM (%(percent)s)
+) c JOIN ingestion.documents d USING (document_id)
+WHERE c.tokens > %(room)s AND NOT c.superseded ORDER BY c.tokens DESC LIMIT %(limit)s
+"""
+_QUARANTINED = """
+SELECT d.source || '/' || d.uri AS document,
+       count(*) || ' texts: ' || string_agg(DISTINCT l.error_class, ', ') AS what
+FROM ingestion.ledger l
+JOIN ingestion.chunks c USING (chunk_id) JOIN ingestion.documents d USING (document_id)
+WHERE l.generation_id = %(generation)s AND l.quarantined
+GROUP BY d.source, d.uri ORDER BY count(*) DESC, 1 LIMIT %(limit)s
+"""
+_WAITING = """
+SELECT d.source || '/' || d.uri AS document,
+       count(*) || ' texts, for ' || round(max(l.seconds) / 3600, 1) || ' hours' AS what
+FROM (
+    SELECT chunk_id, extract(epoch FROM now() - enqueued_at) AS seconds FROM ingestion.ledger
+    WHERE generation_id = %(generation)s AND NOT quarantined
+      AND enqueued_at < now() - make_interval(secs => %(seconds)s)
+    ORDER BY enqueued_at LIMIT 10000
+) l
+JOIN ingestion.chunks c USING (chunk_id) JOIN ingestion.documents d USING (document_id)
+WHERE NOT c.superseded
+GROUP BY d.source, d.uri ORDER BY max(l.seconds) DESC, 1 LIMIT %(limit)s
+"""
+_OLDEST = """
+SELECT coalesce(extract(epoch FROM now() - min(enqueued_at)), 0)::float8 FROM ingestion.ledger
+WHERE generation_id = %s AND NOT quarantined
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be.
+
+    Attributes:
+        document: source and uri; the id of what has no document.
+    """
+
+    document: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Rows of the tables; vectors and ledger are those of one generation.
+
+    Attributes:
+        agree: every chunk has a vector or a row in the ledger, and nothing else has.
+    """
+
+    documents: int
+    chunks: int
+    vectors: int
+    ledger: int
+    quarantined: int
+    agree: bool
+
+
+@contextmanager
+def snapshot(connection: Connection) -> Iterator[None]:
+    """While it lasts, all questions are about one moment, whatever is written meanwhile."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+def totals(connection: Connection, generation: Generation) -> Totals:
+    """How many rows there are of everything."""
+    query = sql.SQL(_TOTALS).format(table=generation.table)
+    with connection.cursor(row_factory=class_row(Totals)) as cursor:
+        found = cursor.execute(query, {"generation": generation.generation_id}).fetchone()
+    return found or Totals(0, 0, 0, 0, 0, True)
+
+
+def misplaced(connection: Connection, partition_key: str | None, limit: int) -> list[Finding]:
+    """Chunks without a document, in another partition than it, or two in one position of it.
+
+    Args:
+        partition_key: none means everywhere; then only those without a document are found.
+    """
+    if partition_key is None:
+        return _findings(connection, _WITHOUT_DOCUMENT, limit)
+    return _findings(connection, _MISPLACED, limit, key=partition_key)
+
+
+def disagreements(connection: Connection, generation: Generation, limit: int) -> list[Finding]:
+    """What is in one of chunks, vectors and ledger, and not in the others.
+
+    It takes a while on a million documents: ask only if the totals do not agree.
+    """
+    queries = (_FORGOTTEN, _WITHOUT_CHUNK, _WAITING_WITHOUT_CHUNK)
+    found = [f for query in queries for f in _findings(connection, query, limit, generation)]
+    return found[:limit]
+
+
+def unsound(connection: Connection, generation: Generation, limit: int) -> list[Finding]:
+    """Vectors of a wrong width, not of unit length, or of another text; of a sample."""
+    return _findings(
+        connection,
+        _UNSOUND,
+        limit,
+        generation,
+        dimensions=generation.dimensions,
+        tolerance=_TOLERANCE[generation.storage],
+        percent=_percent(connection, generation.table),
+    )
+
+
+def too_long(
+    connection: Connection, partition_key: str | None, room: int, limit: int
+) -> list[Finding]:
+    """Chunks with more tokens than the model reads, in a partition and in a sample of all."""
+    percent = _percent(connection, sql.Identifier("ingestion", "chunks"))
+    return _findings(connection, _TOO_LONG, limit, key=partition_key, percent=percent, room=room)
+
+
+def quarantined(connection: Connection, generation: Generation, limit: int) -> list[Finding]:
+    """Documents with texts in quarantine, those with most of them first."""
+    return _findings(connection, _QUARANTINED, limit, generation)
+
+
+def waiting(
+    connection: Connection, generation: Generation, seconds: float, limit: int
+) -> list[Finding]:
+    """Documents with texts that have waited so long for a vector, the oldest first."""
+    return _findings(connection, _WAITING, limit, generation, seconds=seconds)
+
+
+def oldest_wait(connection: Connection, generation: Generation) -> float:
+    """Seconds that some text has waited for its vector; those in quarantine wait for none."""
+    row = connection.execute(_OLDEST, (generation.generation_id,)).fetchone()
+    return float(row[0]) if row else 0.0
+
+
+def _findings(
+    connection: Connection,
+    query: LiteralString,
+    limit: int,
+    generation: Generation | None = None,
+    **given: Any,
+) -> list[Finding]:
+    composed: sql.SQL | sql.Composed = sql.SQL(query)
+    if generation is not None:
+        composed = sql.SQL(query).format(table=generation.table)
+        given["generation"] = generation.generation_id
+    with connection.cursor(row_factory=class_row(Finding)) as cursor:
+        return cursor.execute(composed, {"limit": limit, **given}).fetchall()
+
+
+def _percent(connection: Connection, table: sql.Identifier) -> float:
+    """The share of a table that makes a sample, by its size: that is known without statistics."""
+    row = connection.execute(
+        "SELECT pg_relation_size(%s::regclass)", (table.as_string(connection),)
+    ).fetchone()
+    return min(100.0, 100.0 * SAMPLE / max(row[0] if row else 0, 1))

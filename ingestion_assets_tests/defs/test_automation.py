@@ -1,0 +1,56 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ingestion_assets.defs import build
+from ingestion_assets.defs.partitions import register
+from ingestion_assets.settings import Settings
+
+KEYS = ["notes/00", "notes/01"]
+
+
+def _evaluate(settings: Settings, instance: dg.DagsterInstance, cursor: Any) -> Any:
+    """A tick of the automation, with the definitions of some settings."""
+    return dg.evaluate_automation_conditions(
+        build.definitions(settings),
+        instance,
+        asset_selection=dg.AssetSelection.groups("ingestion"),
+        cursor=cursor,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "redone"),
+    [
+        ({}, set()),
+        ({"chunk_tokens": 100}, {"chunks", "embeddings"}),
+        ({"model": "nomic-embed-text"}, {"chunks", "embeddings"}),
+        ({"workers": 7}, set()),
+    ],
+    ids=["nothing", "chunker", "model", "speed"],
+)
+def test_a_change_of_chunker_or_model_redoes_what_was_made_before(
+    change: dict[str, object], redone: set[str], folder: Path, database: str
+) -> None:
+    settings = Settings(database_url=database, sources=folder.parent / "sources.yaml")
+    with dg.DagsterInstance.ephemeral() as instance:
+        register(instance, KEYS)
+        _report(instance, "notes/00")
+        before = _evaluate(settings, instance, None)
+        assert before.total_requested == 0
+        changed = replace(settings, **change)  # type: ignore[arg-type]
+        after = _evaluate(changed, instance, before.cursor)
+        for asset in ("chunks", "embeddings"):
+            asked = after.get_requested_partitions(dg.AssetKey(asset))
+            assert asked == ({"notes/00"} if asset in redone else set())
+        again = _evaluate(changed, instance, after.cursor)
+        assert again.total_requested == 0
+
+
+def _report(instance: dg.DagsterInstance, key: str) -> None:
+    """Record that a partition was materialized."""
+    for asset in ("sources", "chunks", "embeddings"):
+        instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=key))
