@@ -20,7 +20,7 @@ from psycopg import sql
 from ingestion_assets.changes import Vectors
 from ingestion_assets.embedding import EmbeddingStream, Endpoints, Identity, Ollama
 from ingestion_assets.settings import Settings
-from ingestion_assets.store import embeddings
+from ingestion_assets.store import claims
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.copy import packed
 from ingestion_assets.store.generations import Generation, Recipe, open_generation
@@ -100,7 +100,7 @@ async def _product(
         with connect(database) as connection, _measured(texts) as figures:
             generation = open_generation(connection, _recipe(model))
             writer = EmbeddingsWriter(connection, key, generation)
-            pages = embeddings.pages(lambda: connect(database), generation, key, None)
+            pages = claims.pages(lambda: connect(database), generation, key)
             stream = EmbeddingStream(
                 pool, model, lambda: next(pages, []), batch_size=settings.batch_size
             )

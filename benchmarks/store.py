@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from hashlib import md5
 from pathlib import Path
 from statistics import median
@@ -21,7 +21,7 @@ from psycopg import sql
 
 from ingestion_assets.changes import Vectors
 from ingestion_assets.local.postgres import embedded_postgres
-from ingestion_assets.store import embeddings
+from ingestion_assets.store import claims, embeddings, ledger
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.copy import packed
 from ingestion_assets.store.generations import Generation, Recipe, open_generation
@@ -65,6 +65,7 @@ def _round(
     generation = open_generation(connection, recipe)
     half = generation.storage == "halfvec"
     ready = [packed(batch, half=half) for batch in batches]
+    connection.execute("DELETE FROM ingestion.ledger")  # of the chunks that were there before it
 
     def measure(name: str, work: Callable[[], object]) -> None:
         samples.setdefault(name, []).append(_measured(connection, work))
@@ -77,9 +78,15 @@ def _round(
     measure("embeddings.write", lambda: _write(connection, generation, batches))
     measure("embeddings.write, replacing", lambda: _write(connection, generation, batches))
     measure("coverage", lambda: embeddings.coverage(connection, generation, _PARTITION))
-    measure("missing, of none", lambda: _read(connection, generation))
+    measure("claimed, of none", lambda: _claim(connection, generation))
     connection.execute(sql.SQL("TRUNCATE {}").format(generation.table))
-    measure("missing, of all", lambda: _read(connection, generation))
+    measure("enqueued for a new generation", lambda: _enqueue(connection, generation))
+    measure("claimed by a run, in pages", lambda: _claim(connection, generation))
+    measure("given back", lambda: claims.release(connection, claims.run_owner(_PARTITION)))
+    measure("embeddings.write, settling", lambda: _write(connection, generation, batches))
+    connection.execute(sql.SQL("TRUNCATE {}").format(generation.table))
+    _enqueue(connection, generation)
+    measure("a worker's claims and writes", lambda: _work(connection, generation, batches))
     connection.execute("DROP TABLE ingestion.plain")
     connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(generation.table))
     connection.execute("DELETE FROM ingestion.generations")
@@ -118,10 +125,26 @@ def _write(connection: Connection, generation: Generation, batches: Sequence[Vec
         embeddings.write(connection, generation, batch)
 
 
-def _read(connection: Connection, generation: Generation) -> None:
-    after = UUID(int=0)
-    while page := embeddings.missing(connection, generation, _PARTITION, prefix=None, after=after):
-        after = page[-1].chunk_id
+def _enqueue(connection: Connection, generation: Generation) -> None:
+    ledger.enqueue_missing(connection, generation, _PARTITION)
+
+
+def _claim(connection: Connection, generation: Generation) -> None:
+    for _ in claims.pages(lambda: nullcontext(connection), generation, _PARTITION):
+        pass
+
+
+def _work(connection: Connection, generation: Generation, batches: Sequence[Vectors]) -> None:
+    """Fifty texts at a time, as a worker with a backlog takes them."""
+    rows = {
+        chunk: row for batch in batches for chunk, row in zip(batch.ids, batch.matrix, strict=True)
+    }
+    while texts := claims.claim(connection, generation, "worker", limit=50):
+        ids = [text.chunk_id for text in texts]
+        hashes = [text.content_hash for text in texts]
+        claims.complete(
+            connection, generation, Vectors(ids, hashes, np.array([rows[i] for i in ids]))
+        )
 
 
 def _measured(connection: Connection, work: Callable[[], object]) -> tuple[float, float, float]:

@@ -10,6 +10,7 @@ from psycopg.rows import TupleRow
 from ingestion_assets.chunks.chunk import Chunk
 from ingestion_assets.chunks.reconcile import Chunked, StoredChunk, StoredDocument, chunked_as
 from ingestion_assets.store.connection import Connection, durable
+from ingestion_assets.store.scope import lock
 
 _PAGE = 32  # documents whose text is in memory at once
 
@@ -38,16 +39,25 @@ _COPY_TYPES = [
 
 
 def unchunked(
-    connection: Connection, partition_key: str, chunker: str, prefix: str | None
+    connection: Connection,
+    partition_key: str,
+    chunker: str,
+    prefix: str | None,
+    *,
+    everything: bool = False,
 ) -> Iterator[StoredDocument]:
-    """Documents whose stored chunks are not what this chunker makes of their present text."""
+    """Documents whose stored chunks are not what this chunker makes of their present text.
+
+    Args:
+        everything: all documents, whatever is stored of them.
+    """
     rows = connection.execute(
         "SELECT document_id, content_hash, chunked_as FROM ingestion.documents"
         " WHERE partition_key = %s ORDER BY document_id",
         (partition_key,),
         binary=True,
     )
-    due = [i for i, hashed, done in rows if done != chunked_as(hashed, chunker)]
+    due = [i for i, hashed, done in rows if everything or done != chunked_as(hashed, chunker)]
     for start in range(0, len(due), _PAGE):
         page = connection.execute(
             "SELECT document_id, partition_key, media_type, text, content_hash"
@@ -81,13 +91,16 @@ def write(connection: Connection, chunked: Chunked) -> None:
     """
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL synchronous_commit = off")
+        touched = (chunk.chunk_id for chunk in (*chunked.moved, *chunked.new))
+        # Among the new ones may be some that were superseded earlier, and are now back.
+        present = lock(connection, [*chunked.gone, *touched])
         cursor.execute(
             "UPDATE ingestion.chunks SET superseded = true WHERE chunk_id = ANY(%s)",
             (list(chunked.gone),),
         )
-        again = _present(cursor, chunked.new)
-        _update(cursor, chunked, [*chunked.moved, *(c for c in chunked.new if c.chunk_id in again)])
-        _copy(cursor, chunked, [c for c in chunked.new if c.chunk_id not in again])
+        back = [c for c in chunked.new if c.chunk_id in present]
+        _update(cursor, chunked, [*chunked.moved, *back])
+        _copy(cursor, chunked, [c for c in chunked.new if c.chunk_id not in present])
         cursor.executemany(
             "UPDATE ingestion.documents SET chunked_as = %s WHERE document_id = %s",
             [(fingerprint, document_id) for document_id, fingerprint in chunked.documents],
@@ -102,18 +115,6 @@ def finish(connection: Connection, partition_key: str) -> int:
             (partition_key,),
         ).fetchone()
     return int(row[0]) if row else 0
-
-
-def _present(cursor: Cursor[TupleRow], chunks: Sequence[Chunk]) -> set[UUID]:
-    """Chunks that are stored already: superseded earlier, and now back in their document.
-
-    They are locked, so that a generation that becomes active meanwhile does not delete them.
-    """
-    cursor.execute(
-        "SELECT chunk_id FROM ingestion.chunks WHERE chunk_id = ANY(%s) FOR UPDATE",
-        ([c.chunk_id for c in chunks],),
-    )
-    return {chunk_id for (chunk_id,) in cursor}
 
 
 def _update(cursor: Cursor[TupleRow], chunked: Chunked, chunks: Sequence[Chunk]) -> None:

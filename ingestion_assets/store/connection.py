@@ -34,9 +34,9 @@ def connect(url: str) -> Iterator[Connection]:
             another writer. Retryable.
         StoreError: anything else that Postgres refuses.
     """
-    parameters = _parameters(url)
+    options = parameters(url)
     try:
-        with psycopg.connect(autocommit=True, **parameters) as connection:
+        with psycopg.connect(autocommit=True, **options) as connection:
             yield connection
     except psycopg.Error as exc:
         raise translated(exc) from exc
@@ -61,8 +61,12 @@ def _in_passing(exc: psycopg.Error) -> bool:
     return isinstance(exc, (psycopg.InterfaceError, *_RACES))
 
 
-def _parameters(url: str) -> dict[str, Any]:
-    """What libpq reads in a URL, over our defaults; its own complaints would quote the password."""
+def parameters(url: str) -> dict[str, Any]:
+    """What libpq reads in a URL, over our defaults; its own complaints would quote the password.
+
+    Raises:
+        ConfigError: the URL cannot be read.
+    """
     given = None
     with suppress(psycopg.ProgrammingError):
         given = conninfo_to_dict(libpq_url(url))

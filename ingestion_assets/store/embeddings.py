@@ -1,54 +1,33 @@
-"""Vectors of a partition in one generation: what is missing, what is reused, and the writing."""
+"""Vectors of some chunks in one generation: what is reused, the writing, and what is replaced."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString
-from uuid import UUID
+from typing import LiteralString
 
 import numpy as np
-from psycopg import sql
+from psycopg import Cursor, sql
+from psycopg.rows import TupleRow
 
-from ingestion_assets.changes import Text, Vectors
-from ingestion_assets.chunks.chunk import embedded_text
+from ingestion_assets.changes import Vectors
 from ingestion_assets.store import ledger
 from ingestion_assets.store.connection import Connection, durable
 from ingestion_assets.store.copy import copy_vectors
 from ingestion_assets.store.generations import Generation, active
+from ingestion_assets.store.scope import Chunks, among, lock
 
-_FIRST = UUID(int=0)
-
-_MISSING = """
-SELECT c.chunk_id, c.content_hash, c.heading, c.text, c.tokens
-FROM ingestion.chunks c
-WHERE c.partition_key = %(key)s AND c.chunk_id > %(after)s AND NOT c.superseded
-  AND NOT EXISTS (SELECT FROM {table} twin WHERE twin.content_hash = c.content_hash)
-  AND {wanted}
-ORDER BY c.chunk_id LIMIT %(limit)s
-"""
-_UNLESS_QUARANTINED = """NOT EXISTS (
-    SELECT FROM ingestion.ledger twin
-    WHERE twin.generation_id = %(generation)s AND twin.content_hash = c.content_hash
-      AND twin.state = 'error' AND twin.quarantined
-)"""
-_IF_FAILED = """EXISTS (
-    SELECT FROM ingestion.ledger l
-    WHERE l.generation_id = %(generation)s AND l.chunk_id = c.chunk_id
-      AND l.content_hash = c.content_hash AND l.state = 'error'
-)"""
-# Left alone, the planner sorts the rest of the partition for every page while it has no statistics,
-# as in a first load, and starts parallel workers for every page when it has some.
-_IN_ORDER = "SET LOCAL enable_sort = off; SET LOCAL max_parallel_workers_per_gather = 0"
 _REUSE = """
-WITH copied AS (
-    INSERT INTO {table} (chunk_id, content_hash, embedding)
-    SELECT c.chunk_id, c.content_hash, twin.embedding
+WITH wanting AS (
+    SELECT c.chunk_id, c.content_hash
     FROM ingestion.chunks c LEFT JOIN {table} e USING (chunk_id)
-    CROSS JOIN LATERAL (
-        SELECT t.embedding FROM {table} t WHERE t.content_hash = c.content_hash LIMIT 1
+    WHERE {among} AND NOT c.superseded AND e.content_hash IS DISTINCT FROM c.content_hash
+      AND EXISTS (SELECT FROM {table} twin WHERE twin.content_hash = c.content_hash)
+    ORDER BY c.chunk_id FOR NO KEY UPDATE OF c
+), copied AS (
+    INSERT INTO {table} (chunk_id, content_hash, embedding)
+    SELECT w.chunk_id, w.content_hash, twin.embedding
+    FROM wanting w CROSS JOIN LATERAL (
+        SELECT t.embedding FROM {table} t WHERE t.content_hash = w.content_hash LIMIT 1
     ) twin
-    WHERE c.partition_key = %(key)s AND NOT c.superseded
-      AND e.content_hash IS DISTINCT FROM c.content_hash
     ON CONFLICT (chunk_id) DO UPDATE SET
         content_hash = EXCLUDED.content_hash, embedding = EXCLUDED.embedding, embedded_at = now()
     RETURNING chunk_id, content_hash
@@ -64,29 +43,37 @@ WITH current AS (
     SELECT u.position, c.chunk_id
     FROM unnest(%b::uuid[], %b::bytea[]) WITH ORDINALITY AS u (chunk_id, content_hash, position)
     JOIN ingestion.chunks c USING (chunk_id, content_hash)
-    FOR KEY SHARE OF c
 ), replaced AS (
     DELETE FROM {table} e USING current WHERE e.chunk_id = current.chunk_id
 )
 SELECT position FROM current
 """
+# A document's superseded chunks go when none of those in their place still waits for its vector.
 _SWEEP = """
-DELETE FROM ingestion.chunks old
-WHERE old.partition_key = %(key)s AND old.superseded AND old.document_id NOT IN (
+WITH touched AS (
+    SELECT DISTINCT old.document_id FROM ingestion.chunks old
+    WHERE old.superseded
+      AND old.document_id IN (SELECT c.document_id FROM ingestion.chunks c WHERE {among})
+), waiting AS (
     SELECT DISTINCT c.document_id
-    FROM ingestion.chunks c LEFT JOIN {table} e USING (chunk_id)
-    WHERE c.partition_key = %(key)s AND NOT c.superseded
-      AND e.content_hash IS DISTINCT FROM c.content_hash
+    FROM touched JOIN ingestion.chunks c USING (document_id) LEFT JOIN {table} e USING (chunk_id)
+    WHERE NOT c.superseded AND e.content_hash IS DISTINCT FROM c.content_hash
       AND NOT EXISTS (
           SELECT FROM ingestion.ledger l
           WHERE l.generation_id = %(generation)s AND l.chunk_id = c.chunk_id
             AND l.content_hash = c.content_hash AND l.quarantined
       )
+), replaced AS (
+    SELECT old.chunk_id FROM ingestion.chunks old
+    WHERE old.superseded AND old.document_id IN (SELECT document_id FROM touched)
+      AND old.document_id NOT IN (SELECT document_id FROM waiting)
+    ORDER BY old.chunk_id FOR UPDATE
 )
+DELETE FROM ingestion.chunks c USING replaced WHERE c.chunk_id = replaced.chunk_id
 """
 _SWEEP_VECTORS = """
 DELETE FROM {table} e USING ingestion.chunks c, ingestion.ledger l
-WHERE c.partition_key = %(key)s AND e.chunk_id = c.chunk_id AND e.content_hash <> c.content_hash
+WHERE {among} AND e.chunk_id = c.chunk_id AND e.content_hash <> c.content_hash
   AND l.generation_id = %(generation)s AND l.chunk_id = c.chunk_id
   AND l.content_hash = c.content_hash AND l.quarantined
 """
@@ -97,7 +84,18 @@ FROM ingestion.chunks c
 LEFT JOIN {table} e USING (chunk_id)
 LEFT JOIN ingestion.ledger l ON l.generation_id = %(generation)s AND l.chunk_id = c.chunk_id
                             AND l.content_hash = c.content_hash
-WHERE c.partition_key = %(key)s AND NOT c.superseded
+WHERE {among} AND NOT c.superseded
+"""
+
+
+_OUTDATE = """
+WITH forgiven AS (
+    DELETE FROM ingestion.ledger l USING ingestion.chunks c
+    WHERE {among} AND l.chunk_id = c.chunk_id AND l.generation_id = %(generation)s
+      AND l.state = 'error'
+)
+UPDATE {table} e SET content_hash = ''::bytea FROM ingestion.chunks c
+WHERE {among} AND e.chunk_id = c.chunk_id
 """
 
 
@@ -121,74 +119,19 @@ class Coverage:
         return self.chunks - self.embedded - self.quarantined
 
 
-def missing(
-    connection: Connection,
-    generation: Generation,
-    partition_key: str,
-    *,
-    prefix: str | None,
-    only_failed: bool = False,
-    after: UUID = _FIRST,
-    limit: int = 1000,
-) -> list[Text]:
-    """The next page of chunks whose present text has no vector yet, ordered by id.
-
-    A chunk whose text has a vector elsewhere in the generation is left to `reuse`, one whose text
-    is quarantined in the generation is left alone.
-
-    Args:
-        prefix: the source's own instruction; it takes the place of the generation's.
-        only_failed: chunks with an error in the ledger and no others, quarantined or not.
-        after: the last id of the page before.
-        limit: chunks in a page.
-    """
-    lead = generation.document_prefix if prefix is None else prefix
-    wanted = sql.SQL(_IF_FAILED if only_failed else _UNLESS_QUARANTINED)
-    query = sql.SQL(_MISSING).format(table=generation.table, wanted=wanted)
-    page = {"after": after, "limit": limit, **_where(generation, partition_key)}
-    with connection.transaction():
-        connection.execute(_IN_ORDER)
-        rows = connection.execute(query, page, binary=True)
-    return [
-        Text(chunk_id, content_hash, lead + embedded_text(heading, text), tokens)
-        for chunk_id, content_hash, heading, text, tokens in rows
-    ]
-
-
-def pages(
-    connect: Callable[[], AbstractContextManager[Connection]],
-    generation: Generation,
-    partition_key: str,
-    prefix: str | None,
-    *,
-    only_failed: bool = False,
-) -> Iterator[list[Text]]:
-    """Pages of what is `missing`, read as they are asked for.
-
-    No connection is held between two pages.
-    """
-    after = _FIRST
-    while True:
-        with connect() as connection:
-            page = missing(
-                connection,
-                generation,
-                partition_key,
-                prefix=prefix,
-                only_failed=only_failed,
-                after=after,
-            )
-        if not page:
-            return
-        yield page
-        after = page[-1].chunk_id
-
-
-def reuse(connection: Connection, generation: Generation, partition_key: str) -> int:
-    """Copy vectors of identical texts inside the database; returns how many."""
-    query = sql.SQL(_REUSE).format(table=generation.table)
-    row = connection.execute(query, _where(generation, partition_key)).fetchone()
+def reuse(connection: Connection, generation: Generation, chunks: Chunks) -> int:
+    """Copy vectors of identical texts inside the database to some chunks; returns how many."""
+    row = _run(connection, _REUSE, generation, chunks).fetchone()
     return row[0] if row else 0
+
+
+def outdate(connection: Connection, generation: Generation, chunks: Chunks) -> None:
+    """Have some chunks embedded again: their vectors are of no present text from now on.
+
+    They are found until they are replaced, as those of texts that were edited are. What failed,
+    or was quarantined, is forgotten.
+    """
+    _run(connection, _OUTDATE, generation, chunks)
 
 
 def write(connection: Connection, generation: Generation, vectors: Vectors) -> int:
@@ -205,6 +148,7 @@ def write(connection: Connection, generation: Generation, vectors: Vectors) -> i
     """
     with connection.transaction():
         connection.execute("SET LOCAL synchronous_commit = off")
+        lock(connection, vectors.ids)
         rows = connection.execute(
             sql.SQL(_MAKE_ROOM).format(table=generation.table),
             (list(vectors.ids), list(vectors.hashes)),
@@ -217,36 +161,36 @@ def write(connection: Connection, generation: Generation, vectors: Vectors) -> i
 
 
 def finish(connection: Connection, generation: Generation, partition_key: str) -> Coverage:
-    """Complete a partition: drop what is replaced, and make all durable.
+    """Complete a partition: drop what is replaced, and make all durable."""
+    with durable(connection):
+        ledger.sweep(connection, generation, partition_key)
+        replace(connection, generation, partition_key)
+    return coverage(connection, generation, partition_key)
+
+
+def replace(connection: Connection, generation: Generation, chunks: Chunks) -> None:
+    """Drop what is replaced by what became of some chunks.
 
     A superseded chunk is replaced in the generation that search reads, which need not be the one
     just written. A quarantined text, too, replaces what its chunk had before.
     """
-    with durable(connection):
-        ledger.sweep(connection, partition_key)
-        _sweep(connection, _SWEEP_VECTORS, generation, partition_key)
-        searched = active(connection)
-        if searched is not None:
-            _sweep(connection, _SWEEP, searched, partition_key)
-    return coverage(connection, generation, partition_key)
+    _run(connection, _SWEEP_VECTORS, generation, chunks)
+    searched = active(connection)
+    if searched is not None:
+        _run(connection, _SWEEP, searched, chunks)
 
 
 def coverage(connection: Connection, generation: Generation, partition_key: str) -> Coverage:
     """Count a partition's chunks, and what became of them."""
-    query = sql.SQL(_COUNT).format(table=generation.table)
-    row = connection.execute(query, _where(generation, partition_key)).fetchone()
+    row = _run(connection, _COUNT, generation, partition_key).fetchone()
     return Coverage(*row) if row else Coverage(0, 0)
 
 
-def _sweep(
-    connection: Connection, statement: LiteralString, generation: Generation, partition_key: str
-) -> None:
-    query = sql.SQL(statement).format(table=generation.table)
-    connection.execute(query, _where(generation, partition_key))
-
-
-def _where(generation: Generation, partition_key: str) -> dict[str, Any]:
-    return {"generation": generation.generation_id, "key": partition_key}
+def _run(
+    connection: Connection, statement: LiteralString, generation: Generation, chunks: Chunks
+) -> Cursor[TupleRow]:
+    query = sql.SQL(statement).format(table=generation.table, among=among(chunks))
+    return connection.execute(query, {"generation": generation.generation_id, "chunks": chunks})
 
 
 def _take(vectors: Vectors, positions: Sequence[int]) -> Vectors:

@@ -91,13 +91,18 @@ def in_use(connection: Connection) -> list[Generation]:
 
 
 def open_generation(connection: Connection, recipe: Recipe) -> Generation:
-    """The generation of this recipe; the first one ever is active at once, others are building."""
+    """The generation of this recipe; the first one ever is active at once, others are building.
+
+    When it is new, or was retired, every chunk that has no vector in it is enqueued.
+    """
     with connection.transaction():
         connection.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended('ingestion:generations', 0))"
         )
         found = _one(connection, "fingerprint = %s", (recipe.fingerprint,))
-        return found or _create(connection, recipe)
+        if found is not None and found.status != "retired":
+            return found
+        return _fill(connection, found or _create(connection, recipe))
 
 
 def activate_when_covered(connection: Connection, generation: Generation) -> bool:
@@ -150,9 +155,21 @@ def _create(connection: Connection, recipe: Recipe) -> Generation:
     if generation is None:
         raise AssertionError("the row that was just inserted is not there")
     _create_table(connection, generation)
+    return generation
+
+
+def _fill(connection: Connection, generation: Generation) -> Generation:
+    key = (generation.generation_id,)
+    connection.execute(
+        "UPDATE ingestion.generations SET status = 'building' WHERE generation_id = %s", key
+    )
     if active(connection) is None:
         _activate(connection, generation)
-    return _one(connection, "generation_id = %s", (generation.generation_id,)) or generation
+    # Who is writing chunks now does not know that they are wanted here, and is waited for; who
+    # comes later does, and enqueues them.
+    connection.execute("LOCK TABLE ingestion.chunks IN SHARE MODE")
+    connection.execute("SELECT ingestion.enqueue_missing(%s, NULL)", key)
+    return _one(connection, "generation_id = %s", key) or generation
 
 
 def _create_table(connection: Connection, generation: Generation) -> None:

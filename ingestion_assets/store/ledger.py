@@ -11,27 +11,40 @@ from ingestion_assets.changes import Text, Vectors
 from ingestion_assets.errors import ContentError, IngestionError
 from ingestion_assets.store.connection import Connection
 from ingestion_assets.store.generations import Generation
+from ingestion_assets.store.scope import Chunks, among, lock
 
-# Locked as `embeddings.write` locks them, only more strongly: of a failure and a vector that are
-# written at once, the vector stays.
-_LOCK = """
-SELECT FROM ingestion.chunks WHERE chunk_id = ANY(%b::uuid[]) ORDER BY chunk_id FOR UPDATE
-"""
 _RECORD = """
 INSERT INTO ingestion.ledger AS l (generation_id, chunk_id, content_hash, state, attempts,
-    error_class, error, quarantined, failed_at)
-SELECT %s, c.chunk_id, c.content_hash, 'error', 1,
-       f.error_class, f.error, f.quarantined, clock_timestamp()
+    error_class, error, quarantined, failed_at, not_before)
+SELECT %s, c.chunk_id, c.content_hash, 'error', 1, f.error_class, f.error, f.quarantined,
+       clock_timestamp(), ingestion.retry_at(1)
 FROM unnest(%b::uuid[], %b::bytea[], %b::text[], %b::text[], %b::boolean[])
      AS f (chunk_id, content_hash, error_class, error, quarantined)
 JOIN ingestion.chunks c USING (chunk_id, content_hash)
 LEFT JOIN {table} e USING (chunk_id)
 WHERE e.content_hash IS DISTINCT FROM c.content_hash
-ON CONFLICT (generation_id, chunk_id) DO UPDATE SET
-    attempts = CASE WHEN l.content_hash = EXCLUDED.content_hash THEN l.attempts ELSE 0 END + 1,
+"""
+_GIVE_UP = """
+INSERT INTO ingestion.ledger AS l (generation_id, chunk_id, content_hash, state, attempts,
+    error_class, error, quarantined, failed_at, not_before)
+SELECT %(generation)s, c.chunk_id, c.content_hash, 'error', 1, %(error_class)s, %(error)s, false,
+       clock_timestamp(), ingestion.retry_at(1)
+FROM ingestion.chunks c LEFT JOIN {table} e USING (chunk_id)
+WHERE c.partition_key = %(key)s AND NOT c.superseded
+  AND e.content_hash IS DISTINCT FROM c.content_hash
+"""
+# An attempt was counted when the text was claimed.
+_ON_CONFLICT = """
+ON CONFLICT (chunk_id, generation_id) DO UPDATE SET
+    attempts = CASE WHEN l.content_hash <> EXCLUDED.content_hash THEN 1
+                    WHEN l.state = 'processing' THEN l.attempts ELSE l.attempts + 1 END,
     content_hash = EXCLUDED.content_hash, state = 'error', quarantined = EXCLUDED.quarantined,
     error_class = EXCLUDED.error_class, error = EXCLUDED.error, failed_at = EXCLUDED.failed_at,
-    owner = NULL, lease_until = NULL
+    not_before = ingestion.retry_at(l.attempts), owner = NULL, lease_until = NULL
+"""
+_UNLESS_OTHERS_KNOW = """
+WHERE l.content_hash <> EXCLUDED.content_hash
+   OR NOT l.quarantined AND (l.state <> 'processing' OR l.owner = %(owner)s)
 """
 _TWINS = """
 INSERT INTO ingestion.ledger AS l (generation_id, chunk_id, content_hash, state, attempts,
@@ -41,31 +54,15 @@ SELECT %(generation)s, c.chunk_id, c.content_hash, 'error', twin.attempts,
 FROM (
     SELECT DISTINCT ON (content_hash) content_hash, attempts, error_class, error, failed_at
     FROM ingestion.ledger
-    WHERE generation_id = %(generation)s AND state = 'error' AND quarantined
+    WHERE generation_id = %(generation)s AND error_class IS NOT NULL AND quarantined
     ORDER BY content_hash, failed_at DESC
 ) twin
 JOIN ingestion.chunks c USING (content_hash)
 LEFT JOIN {table} e USING (chunk_id)
-WHERE c.partition_key = %(key)s AND NOT c.superseded
-  AND e.content_hash IS DISTINCT FROM c.content_hash
-ON CONFLICT (generation_id, chunk_id) DO UPDATE SET
+WHERE {among} AND NOT c.superseded AND e.content_hash IS DISTINCT FROM c.content_hash
+ON CONFLICT (chunk_id, generation_id) DO UPDATE SET
     attempts = EXCLUDED.attempts,
     content_hash = EXCLUDED.content_hash, state = 'error', quarantined = true,
-    error_class = EXCLUDED.error_class, error = EXCLUDED.error, failed_at = EXCLUDED.failed_at,
-    owner = NULL, lease_until = NULL
-WHERE NOT l.quarantined OR l.content_hash <> EXCLUDED.content_hash
-"""
-_GIVE_UP = """
-INSERT INTO ingestion.ledger AS l (generation_id, chunk_id, content_hash, state, attempts,
-    error_class, error, quarantined, failed_at)
-SELECT %(generation)s, c.chunk_id, c.content_hash, 'error', 1,
-       %(error_class)s, %(error)s, false, clock_timestamp()
-FROM ingestion.chunks c LEFT JOIN {table} e USING (chunk_id)
-WHERE c.partition_key = %(key)s AND NOT c.superseded
-  AND e.content_hash IS DISTINCT FROM c.content_hash
-ON CONFLICT (generation_id, chunk_id) DO UPDATE SET
-    attempts = CASE WHEN l.content_hash = EXCLUDED.content_hash THEN l.attempts ELSE 0 END + 1,
-    content_hash = EXCLUDED.content_hash, state = 'error', quarantined = false,
     error_class = EXCLUDED.error_class, error = EXCLUDED.error, failed_at = EXCLUDED.failed_at,
     owner = NULL, lease_until = NULL
 WHERE NOT l.quarantined OR l.content_hash <> EXCLUDED.content_hash
@@ -77,8 +74,10 @@ WHERE l.generation_id = %s AND l.chunk_id = stored.chunk_id
   AND l.content_hash = stored.content_hash
 """
 _SWEEP = """
-DELETE FROM ingestion.ledger l USING ingestion.chunks c
-WHERE c.chunk_id = l.chunk_id AND c.partition_key = %s AND l.content_hash <> c.content_hash
+DELETE FROM ingestion.ledger l
+USING ingestion.chunks c LEFT JOIN {table} e USING (chunk_id)
+WHERE {among} AND l.generation_id = %(generation)s AND l.chunk_id = c.chunk_id
+  AND (c.superseded OR l.content_hash <> c.content_hash OR e.content_hash = c.content_hash)
 """
 _PARTITIONS = """
 SELECT DISTINCT d.source, c.partition_key
@@ -86,7 +85,8 @@ FROM ingestion.ledger l
 JOIN ingestion.generations g USING (generation_id)
 JOIN ingestion.chunks c USING (chunk_id, content_hash)
 JOIN ingestion.documents d USING (document_id)
-WHERE l.state = 'error' AND g.status <> 'retired' AND NOT c.superseded AND d.source = ANY(%s)
+WHERE l.state = 'error' AND l.error_class IS NOT NULL AND g.status <> 'retired'
+  AND NOT c.superseded AND d.source = ANY(%s)
 ORDER BY d.source, c.partition_key
 """
 
@@ -130,9 +130,9 @@ def record(connection: Connection, generation: Generation, failures: Sequence[Fa
     ids = [failure.chunk_id for failure in failures]
     with connection.transaction():
         connection.execute("SET LOCAL synchronous_commit = off")
-        connection.execute(_LOCK, (ids,))
+        lock(connection, ids)
         return connection.execute(
-            sql.SQL(_RECORD).format(table=generation.table),
+            sql.SQL(_RECORD + _ON_CONFLICT).format(table=generation.table),
             (
                 generation.generation_id,
                 ids,
@@ -144,30 +144,47 @@ def record(connection: Connection, generation: Generation, failures: Sequence[Fa
         ).rowcount
 
 
-def quarantine_twins(connection: Connection, generation: Generation, partition_key: str) -> int:
-    """Quarantine a partition's chunks whose text is quarantined elsewhere; returns how many."""
+def quarantine_twins(connection: Connection, generation: Generation, chunks: Chunks) -> int:
+    """Quarantine those of some chunks whose text is quarantined elsewhere; returns how many."""
     return connection.execute(
-        sql.SQL(_TWINS).format(table=generation.table),
-        {"generation": generation.generation_id, "key": partition_key},
+        sql.SQL(_TWINS).format(table=generation.table, among=among(chunks)),
+        {"generation": generation.generation_id, "chunks": chunks},
     ).rowcount
 
 
 def give_up(
-    connection: Connection, generation: Generation, partition_key: str, error: IngestionError
+    connection: Connection,
+    generation: Generation,
+    partition_key: str,
+    owner: str,
+    error: IngestionError,
 ) -> int:
     """Write down why all that is missing of a partition is missing; returns how many chunks.
 
-    Nothing is quarantined by it: the next run takes them up again.
+    Nothing is quarantined by it: the next run takes them up again. What another owner has in hand
+    is left to it.
     """
     return connection.execute(
-        sql.SQL(_GIVE_UP).format(table=generation.table),
+        sql.SQL(_GIVE_UP + _ON_CONFLICT + _UNLESS_OTHERS_KNOW).format(table=generation.table),
         {
             "generation": generation.generation_id,
             "key": partition_key,
+            "owner": owner,
             "error_class": type(error).__name__,
             "error": str(error),
         },
     ).rowcount
+
+
+def enqueue_missing(connection: Connection, generation: Generation, partition_key: str) -> int:
+    """Enqueue a partition's chunks that wait for a vector unknown to the ledger; returns how many.
+
+    The triggers enqueue what comes; this repairs what they could not know.
+    """
+    row = connection.execute(
+        "SELECT ingestion.enqueue_missing(%s, %s)", (generation.generation_id, partition_key)
+    ).fetchone()
+    return row[0] if row else 0
 
 
 def settle(connection: Connection, generation: Generation, vectors: Vectors) -> None:
@@ -175,9 +192,15 @@ def settle(connection: Connection, generation: Generation, vectors: Vectors) -> 
     connection.execute(_SETTLE, (list(vectors.ids), list(vectors.hashes), generation.generation_id))
 
 
-def sweep(connection: Connection, partition_key: str) -> int:
-    """Delete a partition's rows about texts that their chunks no longer have; returns how many."""
-    return connection.execute(_SWEEP, (partition_key,)).rowcount
+def sweep(connection: Connection, generation: Generation, chunks: Chunks) -> int:
+    """Delete rows of some chunks that wait for nothing; returns how many.
+
+    Their chunks have a vector, another text, or no place in their document by now.
+    """
+    return connection.execute(
+        sql.SQL(_SWEEP).format(table=generation.table, among=among(chunks)),
+        {"generation": generation.generation_id, "chunks": chunks},
+    ).rowcount
 
 
 def partitions_with_failures(connection: Connection, sources: Sequence[str]) -> list[str]:

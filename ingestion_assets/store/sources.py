@@ -30,5 +30,5 @@ def register(
         if row is not None and row[0] != buckets:
             raise ConfigError(
                 f"source {name!r} has buckets: {buckets}, but its documents are stored under"
-                f" {row[0]}; set buckets back to {row[0]}, or give the source a new name"
+                f" {row[0]}; set buckets back to {row[0]}, then: ingest rebucket {name} {buckets}"
             )

@@ -22,19 +22,21 @@ WHERE c.partition_key = ANY(%s) AND NOT c.superseded
 _PARTITIONS = """
 WITH stored AS (
     SELECT d.source, c.partition_key, d.ingested_at, e.content_hash = c.content_hash AS embedded,
-           l.state IS NOT NULL AS failed
+           coalesce(l.state, 'pending') AS state
     FROM ingestion.chunks c
     JOIN ingestion.documents d USING (document_id)
     LEFT JOIN {embeddings} e USING (chunk_id)
     LEFT JOIN ingestion.ledger l
-           ON l.generation_id = %(generation)s AND l.state = 'error'
+           ON l.generation_id = %(generation)s
           AND (l.chunk_id, l.content_hash) = (c.chunk_id, c.content_hash)
     WHERE NOT c.superseded AND (%(source)s::text IS NULL OR d.source = %(source)s)
 ), chunks AS (
     SELECT partition_key, count(*) AS chunks, count(*) FILTER (WHERE embedded) AS embedded,
-           count(*) FILTER (WHERE embedded IS NOT TRUE AND NOT failed) AS pending,
-           count(*) FILTER (WHERE embedded IS NOT TRUE AND failed) AS failed,
-           min(ingested_at) FILTER (WHERE embedded IS NOT TRUE AND NOT failed) AS oldest_pending
+           count(*) FILTER (WHERE embedded IS NOT TRUE AND state = 'pending') AS pending,
+           count(*) FILTER (WHERE embedded IS NOT TRUE AND state = 'processing') AS processing,
+           count(*) FILTER (WHERE embedded IS NOT TRUE AND state = 'error') AS failed,
+           min(ingested_at) FILTER (WHERE embedded IS NOT TRUE AND state <> 'error')
+               AS oldest_pending
     FROM stored GROUP BY partition_key
 ), documents AS (
     SELECT source, partition_key, count(*) AS documents
@@ -44,7 +46,7 @@ WITH stored AS (
 )
 SELECT source, partition_key, documents, coalesce(chunks, 0) AS chunks,
        coalesce(embedded, 0) AS embedded, coalesce(pending, 0) AS pending,
-       coalesce(failed, 0) AS failed, oldest_pending
+       coalesce(processing, 0) AS processing, coalesce(failed, 0) AS failed, oldest_pending
 FROM documents LEFT JOIN chunks USING (partition_key)
 ORDER BY source, partition_key
 """
@@ -56,7 +58,8 @@ FROM ingestion.ledger l
 JOIN ingestion.generations g USING (generation_id)
 JOIN ingestion.chunks c USING (chunk_id, content_hash)
 JOIN ingestion.documents d USING (document_id)
-WHERE l.state = 'error' AND g.status <> 'retired' AND NOT c.superseded
+WHERE l.state = 'error' AND l.error_class IS NOT NULL AND g.status <> 'retired'
+  AND NOT c.superseded
   AND (%(source)s::text IS NULL OR d.source = %(source)s)
 ORDER BY d.source, d.uri, c.ordinal, l.generation_id LIMIT %(limit)s
 """
@@ -72,9 +75,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
-    """One partition in the active generation; embedded, pending and failed make up its chunks.
+    """One partition in the active generation; the last four counts make up its chunks.
 
     Attributes:
+        processing: a run or a worker has them in hand.
         failed: chunks with an error and no vector, quarantined or not.
         oldest_pending: when the document was read that has waited longest for a vector.
     """
@@ -85,6 +89,7 @@ class PartitionStatus:
     chunks: int
     embedded: int
     pending: int
+    processing: int
     failed: int
     oldest_pending: datetime | None
 

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ingestion_assets.changes import Changes, Vectors
 from ingestion_assets.chunks.reconcile import Chunked
 from ingestion_assets.documents.document import Document
 from ingestion_assets.errors import IngestionError
-from ingestion_assets.store import chunks, documents, embeddings, ledger
+from ingestion_assets.store import canary, chunks, claims, documents, embeddings, ledger
+from ingestion_assets.store.claims import Left
 from ingestion_assets.store.connection import Connection
 from ingestion_assets.store.generations import Generation, activate_when_covered
 from ingestion_assets.store.ledger import Failed
@@ -68,9 +72,24 @@ class EmbeddingsWriter:
     _reused: int = field(default=0, init=False)
     _stored: int = field(default=0, init=False)
 
+    @property
+    def owner(self) -> str:
+        """For whom the partition's texts are claimed."""
+        return claims.run_owner(self.partition_key)
+
     def begin(self) -> None:
-        """Treat texts that were met before as they were treated then; before the first batch."""
+        """Take up what a run that died left, and treat texts as they were before; at first."""
+        self.release()
+        ledger.enqueue_missing(self.connection, self.generation, self.partition_key)
         self._treat_twins()
+
+    def known_canary(self) -> NDArray[np.float32] | None:
+        """The canary's vector of the generation; none before its first vectors."""
+        return canary.stored(self.connection, self.generation)
+
+    def keep_canary(self, vector: NDArray[np.float32]) -> None:
+        """Commit the canary's vector, if the generation has none; before its first vectors."""
+        canary.keep(self.connection, self.generation, vector)
 
     def write(self, batch: Vectors) -> None:
         self._stored += embeddings.write(self.connection, self.generation, batch)
@@ -81,7 +100,15 @@ class EmbeddingsWriter:
 
     def give_up(self, error: IngestionError) -> None:
         """Commit why the rest of the partition got no vector."""
-        ledger.give_up(self.connection, self.generation, self.partition_key, error)
+        ledger.give_up(self.connection, self.generation, self.partition_key, self.owner, error)
+
+    def release(self) -> None:
+        """Give back the texts that are claimed and neither stored nor rejected."""
+        claims.release(self.connection, self.owner, self.partition_key)
+
+    def left(self) -> Left:
+        """How much of the partition workers have in hand, and how much nobody has."""
+        return claims.left(self.connection, self.generation, self.partition_key)
 
     def finish(self) -> dict[str, int]:
         self._treat_twins()

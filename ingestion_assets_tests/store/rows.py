@@ -1,6 +1,7 @@
 """Documents, chunks and vectors for the tests, made from a few words."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from hashlib import blake2b
 from time import monotonic, sleep
@@ -14,7 +15,7 @@ from ingestion_assets.changes import Changes, Text, Vectors
 from ingestion_assets.chunks.chunk import Chunk, chunk_id, content_hash
 from ingestion_assets.chunks.reconcile import Chunked, chunked_as
 from ingestion_assets.documents.document import Document
-from ingestion_assets.store import chunks, documents, embeddings, sources
+from ingestion_assets.store import chunks, claims, documents, embeddings, sources
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.generations import Generation, Recipe, open_generation
 
@@ -115,8 +116,13 @@ def embed(connection: Connection, target: Generation, rows: Sequence[Chunk]) -> 
     return embeddings.write(connection, target, vectors(rows, target.dimensions, target.model))
 
 
-def missing(connection: Connection, target: Generation, key: str = KEY) -> list[Text]:
-    return embeddings.missing(connection, target, key, prefix=None)
+def missing(
+    connection: Connection, target: Generation, key: str = KEY, *, only_failed: bool = False
+) -> list[Text]:
+    """What a partition's run would claim."""
+    with connection.transaction(force_rollback=True):
+        pages = claims.pages(lambda: nullcontext(connection), target, key, only_failed=only_failed)
+        return [text for page in pages for text in page]
 
 
 def stored_vectors(connection: Connection, target: Generation) -> dict[UUID, tuple[bytes, bytes]]:

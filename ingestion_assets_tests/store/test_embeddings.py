@@ -15,7 +15,7 @@ from ingestion_assets.changes import Changes, Vectors
 from ingestion_assets.chunks.chunk import Chunk
 from ingestion_assets.documents.document import Document
 from ingestion_assets.errors import DimensionError, StoreError
-from ingestion_assets.store import chunks, documents, embeddings
+from ingestion_assets.store import chunks, documents, embeddings, ledger
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.embeddings import Coverage
 from ingestion_assets.store.generations import Generation
@@ -23,16 +23,18 @@ from ingestion_assets_tests.store import rows
 
 WRITE_SLOWLY = """
 import sys
-from ingestion_assets.store import embeddings
+from ingestion_assets.store import claims
 from ingestion_assets.store.connection import connect, partition_lock
+from ingestion_assets.store.writers import EmbeddingsWriter
 from ingestion_assets_tests.store import rows
 
 with connect(sys.argv[1]) as connection, partition_lock(connection, rows.KEY):
     generation = rows.generation(connection)
-    pages = embeddings.pages(lambda: connect(sys.argv[1]), generation, rows.KEY, None)
-    for page in pages:
+    writer = EmbeddingsWriter(connection, rows.KEY, generation)
+    writer.begin()
+    for page in claims.pages(lambda: connect(sys.argv[1]), generation, rows.KEY):
         for start in range(0, len(page), 100):
-            embeddings.write(connection, generation, rows.vectors(page[start : start + 100]))
+            writer.write(rows.vectors(page[start : start + 100]))
             print("committed", flush=True)
 """
 
@@ -51,71 +53,6 @@ def _edit(
     gone = [chunk for chunk in old if chunk.chunk_id not in kept]
     chunks.write(connection, rows.batch(document, new=new, gone=gone))
     return pieces
-
-
-def test_a_missing_text_is_what_its_hash_names(connection):
-    generation = replace(rows.generation(connection), document_prefix="passage: ")
-    document, _ = rows.store(connection, "a.md", [])
-    (chunk,) = rows.split(document, ["body"], heading="A > B")
-    chunks.write(connection, rows.batch(document, new=[chunk]))
-    (text,) = rows.missing(connection, generation)
-    assert (text.chunk_id, text.content_hash, text.tokens) == (
-        chunk.chunk_id,
-        chunk.content_hash,
-        1,
-    )
-    assert text.text == "passage: A > B\n\nbody"
-    (text,) = embeddings.missing(connection, generation, rows.KEY, prefix="own: ")
-    assert text.text == "own: A > B\n\nbody"
-
-
-def test_only_chunks_of_the_partition_without_a_vector_are_missing(connection):
-    generation = rows.generation(connection)
-    _, pieces = rows.store(connection, "a.md", _texts(4))
-    rows.store(connection, "b.md", ["elsewhere"], key="notes/01")
-    rows.embed(connection, generation, pieces[:2])
-    assert {text.chunk_id for text in rows.missing(connection, generation)} == {
-        chunk.chunk_id for chunk in pieces[2:]
-    }
-
-
-def test_no_page_is_skipped_or_repeated_while_vectors_are_written(database, connection):
-    generation = rows.generation(connection)
-    expected = set()
-    for n in range(25):
-        _, pieces = rows.store(connection, f"{n}.md", [f"{n}: {text}" for text in _texts(100)])
-        expected |= {chunk.chunk_id for chunk in pieces}
-    seen = []
-    for page in embeddings.pages(lambda: connect(database), generation, rows.KEY, None):
-        seen += [text.chunk_id for text in page]
-        embeddings.write(connection, generation, rows.vectors(page[: len(page) // 2]))
-    assert len(seen) == 2500
-    assert set(seen) == expected
-    assert seen == sorted(seen)
-
-
-def test_a_page_reads_its_own_rows_and_not_the_rest_of_the_partition(connection):
-    generation = rows.generation(connection)
-    rows.store(connection, "a.md", _texts(3000))
-    with connection.transaction():
-        assert (
-            len(embeddings.missing(connection, generation, rows.KEY, prefix=None, limit=10)) == 10
-        )
-        row = connection.execute(
-            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables"
-            " WHERE relid = 'ingestion.chunks'::regclass"
-        ).fetchone()
-    assert row is not None
-    assert 10 <= row[0] < 100
-
-
-def test_a_second_reading_yields_only_what_was_not_stored(database, connection):
-    generation = rows.generation(connection)
-    _, pieces = rows.store(connection, "a.md", _texts(10))
-    rows.embed(connection, generation, pieces[::2])
-    pages = embeddings.pages(lambda: connect(database), generation, rows.KEY, None)
-    ids = {text.chunk_id for page in pages for text in page}
-    assert ids == {chunk.chunk_id for chunk in pieces[1::2]}
 
 
 @pytest.mark.parametrize(
@@ -351,3 +288,16 @@ def _row_versions(connection: Connection, generation: Generation) -> int:
     row = connection.execute(query.format(sql.Literal(generation.name))).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def test_outdated_vectors_are_found_and_made_again(connection: Connection) -> None:
+    generation = rows.generation(connection)
+    _, chunks = rows.store(connection, "a.md", ["one", "two", "one"])
+    rows.embed(connection, generation, chunks)
+    embeddings.outdate(connection, generation, rows.KEY)
+    assert len(rows.stored_vectors(connection, generation)) == 3
+    assert embeddings.coverage(connection, generation, rows.KEY).missing == 3
+    ledger.enqueue_missing(connection, generation, rows.KEY)
+    assert {text.text for text in rows.missing(connection, generation)} == {"one", "two"}
+    rows.embed(connection, generation, chunks)
+    assert embeddings.coverage(connection, generation, rows.KEY).missing == 0

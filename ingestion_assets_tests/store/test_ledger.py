@@ -15,12 +15,11 @@ import pytest
 from ingestion_assets.changes import Changes, Text
 from ingestion_assets.chunks.chunk import Chunk
 from ingestion_assets.errors import OllamaUnavailableError, PoisonTextError, TextTooLongError
-from ingestion_assets.store import chunks, documents, embeddings, ledger
+from ingestion_assets.store import chunks, claims, documents, embeddings, ledger
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.embeddings import Coverage
 from ingestion_assets.store.generations import activate_when_covered
 from ingestion_assets.store.ledger import Failed
-from ingestion_assets.store.schema import migrate
 from ingestion_assets.store.writers import EmbeddingsWriter
 from ingestion_assets_tests.store import rows
 
@@ -61,6 +60,12 @@ def _failed(*pieces: Chunk) -> list[Failed]:
 def _rows(connection: Connection, columns: str) -> list[Any]:
     return connection.execute(
         f"SELECT {columns} FROM ingestion.ledger ORDER BY chunk_id, generation_id"
+    ).fetchall()
+
+
+def _errors(connection: Connection, columns: str) -> list[Any]:
+    return connection.execute(
+        f"SELECT {columns} FROM ingestion.ledger WHERE state = 'error' ORDER BY chunk_id"
     ).fetchall()
 
 
@@ -115,7 +120,7 @@ def test_nothing_is_recorded_of_a_text_that_changed_went_or_is_embedded(connecti
     documents.write(connection, Changes(gone=[gone.document_id]))
     rows.embed(connection, generation, [embedded])
     assert ledger.record(connection, generation, failures) == 0
-    assert _rows(connection, "chunk_id") == []
+    assert _rows(connection, "state, content_hash") == [("pending", b"h" * 16)]
 
 
 def test_no_failures_are_recorded_as_nothing(connection):
@@ -136,7 +141,7 @@ def test_a_poison_text_is_sent_once_in_three_runs(database, connection):
     for _ in range(3):
         writer = EmbeddingsWriter(connection, rows.KEY, generation)
         writer.begin()
-        pages = embeddings.pages(lambda: connect(database), generation, rows.KEY, None)
+        pages = claims.pages(lambda: connect(database), generation, rows.KEY)
         for page in pages:
             sent += [text.text for text in page]
             writer.write(rows.vectors([t for t in page if t.text != "poison"]))
@@ -155,7 +160,7 @@ def test_a_changed_text_is_tried_again(connection):
     chunks.write(connection, rows.batch(document, moved=[changed]))
     assert [t.content_hash for t in rows.missing(connection, generation)] == [b"h" * 16]
     assert _states(connection) == {chunk.chunk_id: "pending"}
-    embeddings.finish(connection, generation, rows.KEY)
+    rows.embed(connection, generation, [changed])
     assert _rows(connection, "chunk_id") == []
 
 
@@ -188,9 +193,9 @@ def test_a_twin_of_a_quarantined_text_is_quarantined_without_being_sent(connecti
     assert ledger.quarantine_twins(connection, generation, key) == 1
     assert ledger.quarantine_twins(connection, generation, key) == 0
     columns = "content_hash, attempts, quarantined, error_class, error, failed_at"
-    first, second = _rows(connection, columns)
+    first, second = _errors(connection, columns)
     assert first == second
-    assert set(_rows(connection, "chunk_id")) == {(poison.chunk_id,), (twin.chunk_id,)}
+    assert set(_errors(connection, "chunk_id")) == {(poison.chunk_id,), (twin.chunk_id,)}
 
 
 def test_a_twin_outlives_the_text_it_was_quarantined_for(connection):
@@ -278,7 +283,7 @@ def test_a_retry_takes_every_failure_and_nothing_else(connection):
     _, pieces = rows.store(connection, "a.md", ["new", "poison", "failed"])
     _, poison, failed = pieces
     ledger.record(connection, generation, _poisoned(poison) + _failed(failed))
-    retried = embeddings.missing(connection, generation, rows.KEY, prefix=None, only_failed=True)
+    retried = rows.missing(connection, generation, only_failed=True)
     assert _ids(retried) == _ids([poison, failed])
 
 
@@ -288,7 +293,7 @@ def test_a_retry_leaves_failures_of_an_earlier_text_alone(connection):
     ledger.record(connection, generation, _poisoned(chunk))
     changed = replace(chunk, content_hash=b"h" * 16)
     chunks.write(connection, rows.batch(document, moved=[changed]))
-    retried = embeddings.missing(connection, generation, rows.KEY, prefix=None, only_failed=True)
+    retried = rows.missing(connection, generation, only_failed=True)
     assert retried == []
     assert ledger.partitions_with_failures(connection, ["notes"]) == []
 
@@ -297,9 +302,7 @@ def test_a_retry_reads_page_after_page(database, connection):
     generation = rows.generation(connection)
     _, pieces = rows.store(connection, "a.md", [f"text {i}" for i in range(1500)])
     ledger.record(connection, generation, _poisoned(*pieces[:1200]))
-    pages = embeddings.pages(
-        lambda: connect(database), generation, rows.KEY, None, only_failed=True
-    )
+    pages = claims.pages(lambda: connect(database), generation, rows.KEY, only_failed=True)
     seen = [text.chunk_id for page in pages for text in page]
     assert len(seen) == 1200
     assert set(seen) == _ids(pieces[:1200])
@@ -417,17 +420,6 @@ def test_the_status_is_of_the_generation_that_search_reads(connection):
     assert _states(connection) == {chunk.chunk_id: "completed"}
     row = connection.execute("SELECT generation_id FROM ingestion.chunk_status").fetchone()
     assert row == (second.generation_id,)
-
-
-def test_an_earlier_database_gets_the_status_of_what_it_holds(database, connection):
-    rows.generation(connection)
-    _, (chunk,) = rows.store(connection, "a.md", ["one"])
-    connection.execute("DROP VIEW ingestion.chunk_status")
-    connection.execute("DROP FUNCTION ingestion.show_generation")
-    connection.execute("DROP TABLE ingestion.ledger")
-    connection.execute("DELETE FROM ingestion.schema_versions WHERE version > 1")
-    assert migrate(database)[0] == "002_ledger.sql"
-    assert _states(connection) == {chunk.chunk_id: "pending"}
 
 
 def test_what_died_between_the_vectors_and_the_ledger_is_completed(database, connection):

@@ -11,8 +11,11 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from ingestion_assets.errors import SchemaVersionError, StoreError
+from ingestion_assets.store import claims, schema
 from ingestion_assets.store.connection import connect
+from ingestion_assets.store.generations import active
 from ingestion_assets.store.schema import migrate
+from ingestion_assets_tests.store import rows
 
 MIGRATE = (
     "import sys; from ingestion_assets.store.schema import migrate; print(migrate(sys.argv[1]))"
@@ -89,6 +92,42 @@ def test_a_user_without_rights_is_told_what_to_grant(empty):
                 migrate(make_conninfo(empty, user=role))
         finally:
             connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+def test_an_earlier_database_gets_the_queue_of_what_it_holds(empty, monkeypatch):
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "_migrations", lambda: ["001_initial.sql", "002_ledger.sql"])
+        migrate(empty)
+    with connect(empty) as connection:
+        connection.execute(
+            "INSERT INTO ingestion.generations (model, digest, dimensions, storage,"
+            " document_prefix, query_prefix, options, fingerprint, status)"
+            " VALUES ('m', '', 4, 'vector', '', '', '{}', '', 'active')"
+        )
+        connection.execute(
+            "CREATE TABLE ingestion.embeddings_1 (chunk_id uuid PRIMARY KEY,"
+            " content_hash bytea NOT NULL, embedding vector(4) NOT NULL)"
+        )
+        connection.execute("SELECT ingestion.show_generation(1)")
+        _, (done, waiting, failed) = rows.store(connection, "a.md", ["done", "waiting", "failed"])
+        connection.execute(
+            "INSERT INTO ingestion.embeddings_1 VALUES (%s, %s, '[1,0,0,0]')",
+            (done.chunk_id, done.content_hash),
+        )
+        connection.execute(
+            "INSERT INTO ingestion.ledger (generation_id, chunk_id, content_hash, state,"
+            " error_class, error, failed_at) VALUES (1, %s, %s, 'error', 'E', 'why', now())",
+            (failed.chunk_id, failed.content_hash),
+        )
+        migrate(empty)
+        found = connection.execute("SELECT chunk_id, state FROM ingestion.chunk_status")
+        assert dict(found.fetchall()) == {
+            done.chunk_id: "completed", waiting.chunk_id: "pending", failed.chunk_id: "error",
+        }  # fmt: skip
+        generation = active(connection)
+        assert generation is not None
+        claimed = claims.claim(connection, generation, "a", limit=9)
+        assert {text.text for text in claimed} == {"waiting", "failed"}
 
 
 def _hide_pgvector(database: str) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from ingestion_assets.chunks.chunk import Chunk
-from ingestion_assets.store import chunks, ledger
+from ingestion_assets.store import chunks, claims, ledger
 from ingestion_assets.store.ledger import Failed
 from ingestion_assets.store.status import (
     Counts,
@@ -42,7 +42,7 @@ def test_only_vectors_of_present_texts_in_these_partitions_are_counted(connectio
     assert counts(connection, []) == Counts(0, 0)
 
 
-def test_a_partition_is_made_up_of_what_is_embedded_pending_and_failed(connection):
+def test_a_partition_is_made_up_of_what_is_embedded_pending_processing_and_failed(connection):
     generation = rows.generation(connection)
     document, pieces = rows.store(connection, "a.md", ["a", "b", "c", "d", "e", "f"])
     rows.store(connection, "b.md", ["g"])
@@ -53,7 +53,9 @@ def test_a_partition_is_made_up_of_what_is_embedded_pending_and_failed(connectio
     )
     moved = [replace(chunk, content_hash=b"h" * 16) for chunk in (changed, void)]
     chunks.write(connection, rows.batch(document, moved=moved, gone=[gone]))
-    assert partitions(connection) == [PartitionStatus("notes", rows.KEY, 2, 6, 1, 3, 2, READ)]
+    assert partitions(connection) == [PartitionStatus("notes", rows.KEY, 2, 6, 1, 3, 0, 2, READ)]
+    assert len(claims.claim(connection, generation, "worker", limit=1)) == 1
+    assert partitions(connection) == [PartitionStatus("notes", rows.KEY, 2, 6, 1, 2, 1, 2, READ)]
 
 
 def test_partitions_are_listed_by_source_and_key(connection):
@@ -63,7 +65,7 @@ def test_partitions_are_listed_by_source_and_key(connection):
         rows.embed(connection, generation, pieces)
     assert [p.partition_key for p in partitions(connection)] == ["notes/00", "notes/01", "wiki/00"]
     assert partitions(connection, "wiki") == [
-        PartitionStatus("wiki", "wiki/00", 1, 1, 1, 0, 0, None)
+        PartitionStatus("wiki", "wiki/00", 1, 1, 1, 0, 0, 0, None)
     ]
     assert partitions(connection, "other") == []
     assert sources(connection) == ["notes", "wiki"]
@@ -73,8 +75,8 @@ def test_everything_is_pending_without_a_generation(connection):
     rows.store(connection, "a.md", ["one", "two"])
     rows.store(connection, "empty.md", [], key="notes/01")
     assert partitions(connection) == [
-        PartitionStatus("notes", "notes/00", 1, 2, 0, 2, 0, READ),
-        PartitionStatus("notes", "notes/01", 1, 0, 0, 0, 0, None),
+        PartitionStatus("notes", "notes/00", 1, 2, 0, 2, 0, 0, READ),
+        PartitionStatus("notes", "notes/01", 1, 0, 0, 0, 0, 0, None),
     ]
 
 
