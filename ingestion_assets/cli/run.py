@@ -96,7 +96,8 @@ def run(**given: Any) -> None:
     settings = Settings.from_environment()
     listed = load(settings.sources)
     chosen = _chosen(listed, {*options.sources, *options.named})
-    _check_root(options, chosen)
+    if options.data_dir is not None:
+        chosen = [_only(chosen).moved(options.data_dir)]
     if options.verbose:
         _log_requests()
     with services(settings) as running:
@@ -154,11 +155,12 @@ def _chosen(listed: Sequence[Source], names: set[str]) -> list[Source]:
     return [source for source in listed if not names or source.name in names]
 
 
-def _check_root(options: Options, chosen: Sequence[Source]) -> None:
-    if options.data_dir is not None and len(chosen) != 1:
+def _only(chosen: Sequence[Source]) -> Source:
+    if len(chosen) != 1:
         raise ConfigError(
             f"--data-dir is the folder of one source, but {len(chosen)} are chosen; name one"
         )
+    return chosen[0]
 
 
 def _log_requests() -> None:

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ingestion_assets.cli.program import program
-from ingestion_assets.errors import SourceError
+from ingestion_assets.errors import ConfigError, SourceError
 from ingestion_assets.settings import Settings
-from ingestion_assets.sources import Source, edit, files, load
+from ingestion_assets.sources import Source, edit, files, load, python
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,15 @@ class Listed:
     """A source and what was found of it.
 
     Attributes:
-        documents: files that it selects.
+        root: the folder, or the function.
+        documents: files that it selects; none for a function, which is not called.
         problem: what is wrong with it; none if nothing is.
     """
 
     source: str
     root: str
     buckets: int
-    documents: int
+    documents: int | None
     problem: str | None
 
 
@@ -61,6 +62,17 @@ def add(folder: Path, name: str | None) -> None:
 
 
 def _look(source: Source) -> Listed:
+    if source.python is None:
+        return _walk(source)
+    problem = None
+    try:
+        python.function(source)
+    except ConfigError as exc:
+        problem = str(exc)
+    return Listed(source.name, source.python, source.buckets, None, problem)
+
+
+def _walk(source: Source) -> Listed:
     count, problem = 0, None
     try:
         for found in files.walk(source):
@@ -82,8 +94,11 @@ def _show(listed: Sequence[Listed]) -> None:
     table.add_column("buckets", justify="right")
     table.add_column("root", overflow="fold")
     for row in listed:
-        root = os.path.relpath(row.root)
-        table.add_row(row.source, f"{row.documents:,}", str(row.buckets), root)
+        if row.documents is None:
+            table.add_row(row.source, "–", str(row.buckets), row.root)
+        else:
+            root = os.path.relpath(row.root)
+            table.add_row(row.source, f"{row.documents:,}", str(row.buckets), root)
     Console().print(table)
     for row in listed:
         if row.problem:

@@ -1,0 +1,34 @@
+"""Memory that work has left behind, back to the operating system."""
+
+import ctypes
+import gc
+import time
+from collections.abc import Callable
+
+OFTEN = 10.0  # seconds; giving back takes some milliseconds
+_ARENA_MAX, _MMAP_THRESHOLD = -8, -3  # of malloc.h
+_LARGE = 128 * 1024  # bytes; glibc would raise it to the largest answer there ever was
+
+
+class Memory:
+    """Gives back what was freed, which the C library would keep for later, if that is glibc."""
+
+    def __init__(self) -> None:
+        library = ctypes.CDLL(None)
+        self._trim: Callable[[int], int] | None = getattr(library, "malloc_trim", None)
+        self._latest = float("-inf")
+        if self._trim is not None:
+            library.mallopt(_ARENA_MAX, 1)  # a heap for every thread would be kept for every one
+            library.mallopt(_MMAP_THRESHOLD, _LARGE)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether giving back is possible, and was not just done."""
+        return self._trim is not None and time.monotonic() - self._latest > OFTEN
+
+    def give_back(self) -> None:
+        """Return what is free."""
+        if self._trim is not None:
+            gc.collect()
+            self._trim(0)
+            self._latest = time.monotonic()
