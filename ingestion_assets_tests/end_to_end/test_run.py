@@ -20,6 +20,7 @@ sources:
 """
 DOCUMENTS, SECTIONS = 120, 20
 CANARIES = 4  # texts that prove a model before the first batch
+CHECKS = 2 + 3  # known texts that travel in lists, and at the end, to show that these are in order
 
 
 @pytest.fixture
@@ -61,8 +62,8 @@ def test_killed_run_keeps_what_it_committed_and_embeds_only_the_rest(
         assert len(_vectors(database)) == DOCUMENTS * SECTIONS
         assert _wrong(database, double) == []
         assert committed.items() <= _vectors(database).items()
-        again = double.stats()["texts_seen"] - sent
-        assert again == DOCUMENTS * SECTIONS - len(committed) + CANARIES
+        again = double.stats()["texts_seen"] - sent - CANARIES
+        assert 0 <= again - (DOCUMENTS * SECTIONS - len(committed)) <= CHECKS
 
 
 def test_interrupted_run_stops_and_keeps_what_is_done(big: Project, database: str) -> None:
