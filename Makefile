@@ -15,7 +15,7 @@ up: install  ## embedded services, Dagster's webserver and daemon
 	@$(INGEST) up
 
 test: check  ## lint, types, import rules, and the whole test suite
-	$(UV) run --no-sync pytest
+	$(UV) run --no-sync pytest -n auto --maxprocesses 4 --dist worksteal
 
 check: install  ## everything but the tests
 	$(UV) run --no-sync ruff format --check .

@@ -18,6 +18,16 @@ from ingestion_assets.local.services import builtin_embedder
 pytest.register_assert_rewrite("ingestion_assets_tests.contract")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the many processes that the tests start compile a module once.
+
+    Where writing bytecode is switched off, as in many containers, each would compile all of Dagster
+    again: that doubles the time of the suite.
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        os.environ["PYTHONPYCACHEPREFIX"] = str(config.rootpath / ".pytest_cache" / "bytecode")
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a server on which the tests may create databases."""
