@@ -1,6 +1,6 @@
 """Ways to decode an answer to a float32 matrix, with the checks kept: CPU per 1,000 vectors.
 
-uv run --with pysimdjson,msgspec python benchmarks/decoding.py
+uv run --no-sync --with msgspec python benchmarks/decoding.py
 """
 
 import argparse

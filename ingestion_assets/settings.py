@@ -1,10 +1,11 @@
 """The environment, read once, as frozen settings."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from ingestion_assets.errors import ConfigError
 
@@ -30,8 +31,35 @@ class Settings:
         breaker_seconds: INGEST_BREAKER_SECONDS; until a server out of use is tried again.
         deadline: INGEST_DEADLINE; seconds without any server before a run gives up.
         auto_pull: INGEST_AUTO_PULL; have a server pull a model that it does not have.
+        cpu_retry: INGEST_CPU_RETRY; load the model without a GPU for a text that it chokes on.
+        worker_batch: INGEST_WORKER_BATCH; texts per request of the worker while little waits.
+        worker_backfill_batch: INGEST_WORKER_BACKFILL_BATCH; the same while much waits.
+        worker_sweep: INGEST_WORKER_SWEEP; seconds after which the worker looks without being told.
+        worker_rate: INGEST_WORKER_RATE; texts a second of a backfill at most, 0 for no limit.
+        worker_host: INGEST_WORKER_HOST; address of the worker's health and metrics.
+        worker_port: INGEST_WORKER_PORT; their port.
+        quarantine_share: INGEST_QUARANTINE_SHARE; of all texts, above which a check warns.
+        fresh_hours: INGEST_FRESH_HOURS; without a look at a partition, or a vector for a text,
+            after which a check warns.
         chunk_tokens: INGEST_CHUNK_TOKENS; tokens per chunk at most, heading included.
         chunk_overlap: INGEST_CHUNK_OVERLAP; tokens that neighbouring chunks of one block share.
+        text_language: INGEST_TEXT_LANGUAGE; Postgres' text search configuration for words.
+        chat_model: INGESTION_CHAT_MODEL; the model in Ollama that answers questions, if any.
+        answer_threshold: INGEST_ANSWER_THRESHOLD; cosine similarity of question and best passage
+            below which there is no answer; none means what was measured for the model.
+        query_workers: INGEST_QUERY_WORKERS; questions embedded at once by a server at most.
+        query_timeout: INGEST_QUERY_TIMEOUT; seconds that a question's vector is waited for.
+        api_host: INGEST_API_HOST; the address that `ingest serve` binds to.
+        api_port: INGEST_API_PORT; its port.
+        api_key: INGEST_API_KEY; what every client has to send, if it is set.
+        api_rate: INGEST_API_RATE; requests a second of one client; twice as many in a burst.
+        api_concurrency: INGEST_API_CONCURRENCY; requests served at once.
+        api_body: INGEST_API_BODY; bytes of a request's body at most.
+        api_timeout: INGEST_API_TIMEOUT; seconds for a request without an answer.
+        api_answer_timeout: INGEST_API_ANSWER_TIMEOUT; seconds for a request with one.
+        api_pool_min: INGEST_API_POOL_MIN; database connections kept open.
+        api_pool_max: INGEST_API_POOL_MAX; database connections at most.
+        api_pool_timeout: INGEST_API_POOL_TIMEOUT; seconds that one is waited for.
     """
 
     database_url: str | None = field(default=None, repr=False)
@@ -50,8 +78,33 @@ class Settings:
     breaker_seconds: float = 30.0
     deadline: float = 1800.0
     auto_pull: bool = False
+    cpu_retry: bool = False
+    worker_batch: int = 10
+    worker_backfill_batch: int = 64
+    worker_sweep: float = 60.0
+    worker_rate: float = 0.0
+    worker_host: str = "127.0.0.1"
+    worker_port: int = 8001
+    quarantine_share: float = 0.01
+    fresh_hours: float = 26.0
     chunk_tokens: int = 200
     chunk_overlap: int = 30
+    text_language: str = "english"
+    chat_model: str | None = None
+    answer_threshold: float | None = None
+    query_workers: int = 8
+    query_timeout: float = 10.0
+    api_host: str = "127.0.0.1"
+    api_port: int = 8000
+    api_key: str | None = field(default=None, repr=False)
+    api_rate: float = 50.0
+    api_concurrency: int = 64
+    api_body: int = 65_536
+    api_timeout: float = 30.0
+    api_answer_timeout: float = 300.0
+    api_pool_min: int = 1
+    api_pool_max: int = 10
+    api_pool_timeout: float = 5.0
 
     @property
     def max_in_flight(self) -> int:
@@ -89,11 +142,59 @@ class Settings:
             breaker_seconds=_number(env, "INGEST_BREAKER_SECONDS", cls.breaker_seconds, 0.1, 3600),
             deadline=_number(env, "INGEST_DEADLINE", cls.deadline, 1, 604_800),
             auto_pull=_boolean(env, "INGEST_AUTO_PULL", cls.auto_pull),
+            cpu_retry=_boolean(env, "INGEST_CPU_RETRY", cls.cpu_retry),
+            worker_batch=_integer(env, "INGEST_WORKER_BATCH", cls.worker_batch, 1, 2048),
+            worker_backfill_batch=_integer(
+                env, "INGEST_WORKER_BACKFILL_BATCH", cls.worker_backfill_batch, 1, 2048
+            ),
+            worker_sweep=_number(env, "INGEST_WORKER_SWEEP", cls.worker_sweep, 0.1, 86_400),
+            worker_rate=_number(env, "INGEST_WORKER_RATE", cls.worker_rate, 0, 1_000_000),
+            worker_host=env.get("INGEST_WORKER_HOST", cls.worker_host),
+            worker_port=_integer(env, "INGEST_WORKER_PORT", cls.worker_port, 0, 65_535),
+            quarantine_share=_number(
+                env, "INGEST_QUARANTINE_SHARE", cls.quarantine_share, 0, 1
+            ),
+            fresh_hours=_number(env, "INGEST_FRESH_HOURS", cls.fresh_hours, 0.01, 87_600),
             chunk_tokens=_integer(env, "INGEST_CHUNK_TOKENS", cls.chunk_tokens, 16, 8192),
             chunk_overlap=_integer(
                 env, "INGEST_CHUNK_OVERLAP", min(cls.chunk_overlap, overlap_limit), 0, overlap_limit
             ),
+            text_language=_language(env),
+            chat_model=env.get("INGESTION_CHAT_MODEL"),
+            answer_threshold=(
+                _number(env, "INGEST_ANSWER_THRESHOLD", 0, -1, 1)
+                if "INGEST_ANSWER_THRESHOLD" in env
+                else None
+            ),
+            query_workers=_integer(env, "INGEST_QUERY_WORKERS", cls.query_workers, 1, 1024),
+            query_timeout=_number(env, "INGEST_QUERY_TIMEOUT", cls.query_timeout, 0.1, 3600),
+            **_api(env),
         )
+
+
+def _api(env: Mapping[str, str]) -> dict[str, Any]:
+    """The settings of `ingest serve`."""
+    smallest = _integer(env, "INGEST_API_POOL_MIN", Settings.api_pool_min, 0, 1000)
+    largest = max(smallest, Settings.api_pool_max, 1)
+    return {
+        "api_host": env.get("INGEST_API_HOST", Settings.api_host).strip(),
+        "api_port": _integer(env, "INGEST_API_PORT", Settings.api_port, 0, 65_535),
+        "api_key": env.get("INGEST_API_KEY", "").strip() or None,
+        "api_rate": _number(env, "INGEST_API_RATE", Settings.api_rate, 0.1, 1_000_000),
+        "api_concurrency": _integer(
+            env, "INGEST_API_CONCURRENCY", Settings.api_concurrency, 1, 10_000
+        ),
+        "api_body": _integer(env, "INGEST_API_BODY", Settings.api_body, 1024, 100_000_000),
+        "api_timeout": _number(env, "INGEST_API_TIMEOUT", Settings.api_timeout, 0.1, 3600),
+        "api_answer_timeout": _number(
+            env, "INGEST_API_ANSWER_TIMEOUT", Settings.api_answer_timeout, 0.1, 3600
+        ),
+        "api_pool_min": smallest,
+        "api_pool_max": _integer(env, "INGEST_API_POOL_MAX", largest, max(smallest, 1), 1000),
+        "api_pool_timeout": _number(
+            env, "INGEST_API_POOL_TIMEOUT", Settings.api_pool_timeout, 0.1, 3600
+        ),
+    }
 
 
 def _number(
@@ -122,6 +223,16 @@ def _boolean(env: Mapping[str, str], variable: str, default: bool) -> bool:
     if value not in ("true", "false", "1", "0"):
         raise ConfigError(f"{variable}={env[variable]!r} is neither true nor false")
     return value in ("true", "1")
+
+
+def _language(env: Mapping[str, str]) -> str:
+    language = env.get("INGEST_TEXT_LANGUAGE", Settings.text_language).strip()
+    if not re.fullmatch(r"[a-z_]{1,40}", language):
+        raise ConfigError(
+            f"INGEST_TEXT_LANGUAGE={language!r} is no text search configuration of Postgres; set it"
+            " to simple, english, german, or another one of pg_ts_config"
+        )
+    return language
 
 
 def _hosts(env: Mapping[str, str]) -> tuple[str, ...]:

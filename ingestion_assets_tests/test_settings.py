@@ -26,6 +26,21 @@ def test_empty_variable_counts_as_unset() -> None:
         ("OLLAMA_HOSTS", "gpu1, http://gpu2:80 ,,", "ollama_hosts", ("gpu1", "http://gpu2:80")),
         ("OLLAMA_API_KEY", "hunter2", "ollama_api_key", "hunter2"),
         ("INGESTION_MODEL", "bge-m3", "model", "bge-m3"),
+        ("INGESTION_CHAT_MODEL", "llama3.2", "chat_model", "llama3.2"),
+        ("INGEST_ANSWER_THRESHOLD", "-0.5", "answer_threshold", -0.5),
+        ("INGEST_QUERY_WORKERS", "2", "query_workers", 2),
+        ("INGEST_QUERY_TIMEOUT", "2.5", "query_timeout", 2.5),
+        ("INGEST_API_HOST", "::1", "api_host", "::1"),
+        ("INGEST_API_PORT", "0", "api_port", 0),
+        ("INGEST_API_KEY", " k ", "api_key", "k"),
+        ("INGEST_API_RATE", "0.5", "api_rate", 0.5),
+        ("INGEST_API_CONCURRENCY", "3", "api_concurrency", 3),
+        ("INGEST_API_BODY", "2048", "api_body", 2048),
+        ("INGEST_API_TIMEOUT", "9", "api_timeout", 9),
+        ("INGEST_API_ANSWER_TIMEOUT", "99", "api_answer_timeout", 99),
+        ("INGEST_API_POOL_MIN", "0", "api_pool_min", 0),
+        ("INGEST_API_POOL_MAX", "3", "api_pool_max", 3),
+        ("INGEST_API_POOL_TIMEOUT", "0.5", "api_pool_timeout", 0.5),
         ("INGESTION_SOURCES", "a/b.yaml", "sources", Path("a/b.yaml")),
         ("INGESTION_STATE", "/var/state", "state", Path("/var/state")),
         ("INGEST_WORKERS", "6", "workers", 6),
@@ -38,8 +53,18 @@ def test_empty_variable_counts_as_unset() -> None:
         ("INGEST_DEADLINE", "60", "deadline", 60.0),
         ("INGEST_AUTO_PULL", "True", "auto_pull", True),
         ("INGEST_AUTO_PULL", "0", "auto_pull", False),
+        ("INGEST_CPU_RETRY", "1", "cpu_retry", True),
+        ("INGEST_WORKER_BATCH", "5", "worker_batch", 5),
+        ("INGEST_WORKER_BACKFILL_BATCH", "128", "worker_backfill_batch", 128),
+        ("INGEST_WORKER_SWEEP", "0.5", "worker_sweep", 0.5),
+        ("INGEST_WORKER_RATE", "20", "worker_rate", 20.0),
+        ("INGEST_QUARANTINE_SHARE", "0.5", "quarantine_share", 0.5),
+        ("INGEST_FRESH_HOURS", "1.5", "fresh_hours", 1.5),
+        ("INGEST_WORKER_HOST", "0.0.0.0", "worker_host", "0.0.0.0"),
+        ("INGEST_WORKER_PORT", "0", "worker_port", 0),
         ("INGEST_CHUNK_TOKENS", "500", "chunk_tokens", 500),
         ("INGEST_CHUNK_OVERLAP", "10", "chunk_overlap", 10),
+        ("INGEST_TEXT_LANGUAGE", "simple", "text_language", "simple"),
     ],
 )
 def test_variable_is_read(variable: str, value: str, field: str, read: object) -> None:
@@ -57,6 +82,8 @@ def test_variable_is_read(variable: str, value: str, field: str, read: object) -
         ("INGEST_BATCH_RETRIES", "-1"),
         ("INGEST_BREAKER_FAILURES", "0"),
         ("INGEST_AUTO_PULL", "maybe"),
+        ("INGEST_CPU_RETRY", "gpu"),
+        ("INGEST_TEXT_LANGUAGE", "Klingon"),
     ],
 )
 def test_wrong_value_is_named_with_its_variable(variable: str, value: str) -> None:
@@ -74,7 +101,9 @@ def test_overlap_shrinks_with_small_chunks() -> None:
 
 
 def test_secrets_are_not_in_the_repr() -> None:
-    settings = Settings(database_url="postgresql://u:hunter2@h/d", ollama_api_key="hunter2")
+    settings = Settings(
+        database_url="postgresql://u:hunter2@h/d", ollama_api_key="hunter2", api_key="hunter2"
+    )
     assert "hunter2" not in repr(settings)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingestion_assets.embedding.backoff import Backoff
-from ingestion_assets.embedding.ollama import Identity, Ollama
+from ingestion_assets.embedding.ollama import SAME, Identity, Ollama
 from ingestion_assets.errors import (
     ContentError,
     ModelError,
@@ -17,7 +17,6 @@ from ingestion_assets.errors import (
     OllamaError,
 )
 
-SAME = 0.999  # cosine of one text's vectors from two servers of the same model
 TRIES = 3  # of a question to a server, before it counts as down
 
 T = TypeVar("T")
@@ -29,6 +28,15 @@ class Claim:
 
     url: str
     identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class _Canary:
+    """A vector to compare with, where it is from, and what to do if another one is not the same."""
+
+    vector: NDArray[np.float32]
+    where: str
+    remedy: str
 
 
 class Agreement:
@@ -44,16 +52,33 @@ class Agreement:
         self._first = first
         self._auto_pull = auto_pull
         self._backoff = backoff
-        self._canary: tuple[str, NDArray[np.float32]] | None = None
+        self._canary: _Canary | None = None
 
-    async def readmit(self, ollama: Ollama) -> None:
+    @property
+    def canary(self) -> NDArray[np.float32] | None:
+        """The vector that the canary must have; none before it is known."""
+        return self._canary.vector if self._canary else None
+
+    def expect(self, canary: NDArray[np.float32]) -> None:
+        """Compare with the canary's vector of an earlier run."""
+        self._canary = _Canary(
+            canary,
+            "when the stored vectors were made",
+            "go back to that version of Ollama, or have all embedded anew: `ollama cp {0} {0}:new`"
+            " and INGESTION_MODEL={0}:new",
+        )
+
+    async def readmit(self, ollama: Ollama) -> NDArray[np.float32]:
         """Ask a server everything again: it may have come back as another one.
+
+        Returns:
+            The canary's vector, as `prove` does.
 
         Raises:
             OllamaError: it does not answer, or does not agree.
         """
         self.compare(await claim(ollama, self.model.model, auto_pull=self._auto_pull))
-        await self.prove(ollama)
+        return await self.prove(ollama)
 
     def compare(self, other: Claim) -> None:
         """Check that a server has the very same model.
@@ -72,24 +97,33 @@ class Agreement:
                 f" `ollama pull {model}` on both, or take one out of OLLAMA_HOSTS",
             )
 
-    async def prove(self, ollama: Ollama) -> None:
-        """Have a server load the model and embed a canary as the others do.
+    async def prove(self, ollama: Ollama) -> NDArray[np.float32]:
+        """Have a server load the model and embed a canary as the others do, and as it was before.
+
+        Returns:
+            The canary's vector at this server, shape (d,).
 
         Raises:
-            OllamaError: it cannot, or its vector is another one; names both servers then.
+            OllamaError: it cannot, or its vector is another one; names what it differs from.
         """
         vector = await persist(lambda: self._vector(ollama), self._backoff)
         if self._canary is None:
-            self._canary = (ollama.base_url, vector)
-        url, reference = self._canary
-        cosine = float(vector @ reference)
+            self._canary = _Canary(
+                vector,
+                f"at {ollama.base_url}",
+                "restart both servers, or take one out of OLLAMA_HOSTS",
+            )
+        known = self._canary
+        cosine = float(vector @ known.vector) if len(vector) == len(known.vector) else 0.0
         if cosine < SAME:
+            model = self.model.model
             raise ModelMismatchError(
                 ollama.base_url,
-                self.model.model,
-                f"{self.model.model!r} gives other vectors than at {url} (cosine {cosine:.3f});"
-                " restart both servers, or take one out of OLLAMA_HOSTS",
+                model,
+                f"{model!r} gives other vectors than {known.where} (cosine {cosine:.3f});"
+                f" {known.remedy.format(model.partition(':')[0])}",
             )
+        return vector
 
     async def _vector(self, ollama: Ollama) -> NDArray[np.float32]:
         try:

@@ -1,7 +1,7 @@
 """Pages of texts in, batches of one request each out."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 from ingestion_assets.changes import Text
 
@@ -40,6 +40,18 @@ async def batches(
             yield batch.take()
     finally:
         await asyncio.gather(upcoming, return_exceptions=True)
+
+
+def split(texts: Sequence[Text], size: int) -> Iterator[list[Text]]:
+    """A page as batches of so many texts at most, with the limits and the order of `batches`."""
+    batch = _Batch()
+    for text in texts:
+        weight = _bytes(text)
+        if len(batch.texts) >= size or not batch.has_room(text, weight):
+            yield batch.take()
+        batch.add(text, weight)
+    if batch.texts:
+        yield batch.take()
 
 
 class _Batch:

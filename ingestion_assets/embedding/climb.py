@@ -20,11 +20,14 @@ class Climb:
     (twice as high as long as that pays), 0.9 of it while latency is high (less once that proved
     right). A settled climb tries ever more seldom, a change of throughput wakes it up.
 
+    Args:
+        lowest: latency per text without a queue, in seconds; 0 if that is not known.
+
     Attributes:
         limit: requests in flight to measure next.
     """
 
-    def __init__(self, start: int, maximum: int) -> None:
+    def __init__(self, start: int, maximum: int, lowest: float = 0.0) -> None:
         self.limit = start
         self._maximum = maximum
         self._refused = maximum + 1  # the limit that met congestion last
@@ -32,7 +35,7 @@ class Climb:
         self._home = start  # the limit that a failed trial goes back to
         self._rate = 0.0  # texts/s at home; 0 while unknown
         self._pace = 0.0
-        self._lowest = 0.0  # latency per text without a queue; 0 while no other limit was tried
+        self._lowest = lowest
         self._ramping = True
         self._confirming = False
         self._patience = self._waited = 0

@@ -2,9 +2,10 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Self
 
 import httpx
@@ -36,6 +37,7 @@ class Connection:
         self.base_url = base_url
         self.timeout = timeout
         self.stats = Stats()
+        self._kept = keepalive
         shared: dict[str, Any] = {
             "headers": _headers(api_key),
             "timeout": _timeout(timeout),
@@ -61,6 +63,22 @@ class Connection:
         await self._client.aclose()
         await self._fresh.aclose()
 
+    async def fill(self) -> None:
+        """Open as many connections as are kept, so that no request has to wait for a new one.
+
+        One that cannot be opened now is left to the request that needs it, and its failure too.
+        """
+        # All are held until the last one is open: one given back would be used instead of opened.
+        with suppress(httpx.HTTPError, TimeoutError):
+            async with asyncio.timeout(CONNECT_TIMEOUT), AsyncExitStack() as held:
+                openings = (self._open(held) for _ in range(self._kept))
+                await asyncio.gather(*openings, return_exceptions=True)
+
+    async def _open(self, held: AsyncExitStack) -> None:
+        question = self._client.stream("GET", _url(self.base_url, "/api/version"))
+        answer = await held.enter_async_context(question)
+        held.push_async_callback(answer.aread)  # a connection is kept if nothing is left to read
+
     async def exchange(
         self, sent: Sent, content: bytes | None = None, *, patience: float | None = None
     ) -> bytes:
@@ -81,7 +99,7 @@ class Connection:
         self.stats.bytes += len(content or b"") + len(answer.content)
         return answer.content
 
-    async def lines(self, sent: Sent, content: bytes) -> AsyncIterator[str]:
+    async def lines(self, sent: Sent, content: bytes) -> AsyncGenerator[str, None]:
         """The lines of an answer that comes piece by piece, each as it comes.
 
         Raises:
@@ -99,13 +117,13 @@ class Connection:
         self, sent: Sent, content: bytes | None, limits: httpx.Timeout
     ) -> httpx.Response:
         wire = _Wire()
-        method = "GET" if content is None else "POST"
-        request = self._client.build_request(
-            method,
-            self.base_url + sent.path,
+        # Not by the client, which puts every request together from defaults that never change.
+        request = httpx.Request(
+            "GET" if content is None else "POST",
+            _url(self.base_url, sent.path),
+            headers=self._client.headers,
             content=content,
-            timeout=limits,
-            extensions={"trace": wire},
+            extensions={"timeout": limits.as_dict(), "trace": wire},
         )
         try:
             return await _whole(self._client, request)
@@ -163,6 +181,11 @@ def _tls(base_url: str) -> ssl.SSLContext:
     if base_url.startswith("https"):
         return httpx.create_ssl_context()
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unused, so without 40 ms of certificates
+
+
+@cache
+def _url(base_url: str, path: str) -> httpx.URL:
+    return httpx.URL(base_url + path)
 
 
 def _timeout(read: float) -> httpx.Timeout:

@@ -1,4 +1,4 @@
-"""One server of the pool: its client, its limiter, its breaker, and how long it is waited for."""
+"""One server of the pool: its client, its limiter, its breaker, and whether it can be relied on."""
 
 import asyncio
 import logging
@@ -9,20 +9,25 @@ from dataclasses import dataclass
 
 from ingestion_assets.embedding.answers import Answer
 from ingestion_assets.embedding.breaker import Breaker, BreakerState
+from ingestion_assets.embedding.gate import Gate
 from ingestion_assets.embedding.limiter import Congestion, Limiter, LimiterState
-from ingestion_assets.embedding.ollama import CANARY, Identity, Ollama
+from ingestion_assets.embedding.ollama import CANARY, LOAD_BUDGET, NEIGHBOURS, Identity, Ollama
+from ingestion_assets.embedding.patience import Patience
+from ingestion_assets.embedding.trust import Answered, Trust, among
 from ingestion_assets.errors import (
+    MixedVectorsError,
     OllamaBusyError,
     OllamaError,
     OllamaTimeoutError,
     RateLimitedError,
     RunnerUnreachableError,
+    WrongDimensionsError,
 )
 
-SHORTEST_PATIENCE = 30.0  # seconds
-LONGEST_PATIENCE = 600.0
-SLACK = 4  # times what an answer is expected to take
-SMOOTHING = 0.2  # weight of the latest request in the pace
+SETTLING = 30.0  # seconds that a server has to prove its latest answers
+UNSTEADY_SHARE = 0.05  # of its requests
+WASTE_SHARE = 0.2  # of a server's requests that may be repetitions
+WASTE_FLOOR = 50  # repetitions that are granted in any case
 
 logger = logging.getLogger(__name__)
 
@@ -50,24 +55,33 @@ class Endpoint:
     """A server that is sent one request per permit of its limiter while its breaker is closed.
 
     Attributes:
+        trust: holds its answers until it has shown that they are in order.
         refused: why it is out of use for good; none if it is not.
         reloads: how often its model was unloaded for giving dead vectors.
         reloads_help: whether that cured any; false after it was in vain.
+        misfits: times in a row that its vectors had other dimensions than the model.
+        wasted: requests that it failed, although it was up and no text was to blame.
         ejected: set while something has to bring it back.
     """
 
-    def __init__(self, ollama: Ollama, limiter: Limiter, breaker: Breaker) -> None:
+    def __init__(
+        self, ollama: Ollama, limiter: Limiter, breaker: Breaker, trust: Trust | None = None
+    ) -> None:
         self.ollama = ollama
         self.breaker = breaker
+        self.trust = trust or Trust(ollama.base_url)
         self.refused: OllamaError | None = None
         self.reloads = 0
         self.reloads_help = True
+        self.misfits = 0
+        self.wasted = 0
         self.ejected = asyncio.Event()
         self._limiter = limiter
-        self._reloading = asyncio.Lock()
-        self._outstanding = 0  # texts
-        self._pace = 0.0  # seconds a text, all requests in flight taken together; 0 if unknown
-        self._stretch = 1.0
+        self._patience = Patience(ollama.timeout)
+        self._gate = Gate()
+        self._asking = asyncio.Lock()
+        self._asked_at, self._well = 0.0, False
+        self._misfit_at = 0.0
         self._rate_limit_hits = 0
 
     @property
@@ -84,60 +98,76 @@ class Endpoint:
     def has_room(self) -> bool:
         """Whether it may be sent a request now."""
         # Another request would load the model at once that is waited for to be unloaded.
-        return self.available and not self._reloading.locked() and self._limiter.has_room()
+        return self.available and not self._gate.closed and self._limiter.has_room()
 
     @property
     def pace(self) -> float:
         """Seconds it takes for a text; 0 before the first answer."""
-        return self._pace
+        return self._patience.pace
 
     @property
     def resumes_at(self) -> float | None:
         """When a pause that it asked for ends, by the clock of `time.monotonic`."""
         return self._limiter.resumes_at()
 
+    @property
+    def requests(self) -> int:
+        """Embedding requests sent to it."""
+        return self.ollama.stats.requests
+
+    @property
+    def unsteady(self) -> bool:
+        """Whether good texts fail on it now and then, so that failing a few times says little."""
+        return self.wasted > UNSTEADY_SHARE * self.requests
+
+    @property
+    def wasteful(self) -> bool:
+        """Whether more of its requests had to be repeated than it is worth."""
+        return self.wasted > WASTE_FLOOR + WASTE_SHARE * self.requests
+
     def work(self, texts: int) -> int:
         """Texts it would have to do if it were given so many more."""
-        return self._outstanding + texts
+        return self._gate.texts + texts
 
     def take(self, texts: int) -> None:
         """Take a permit; the next `embed` gives it back."""
         self._limiter.take()
-        self._outstanding += texts
+        self._gate.enter(texts)
 
-    async def embed(self, model: Identity, texts: Sequence[str]) -> Answer:
-        """Embed on the permit taken; limiter and breaker learn how it ends.
+    async def embed(self, model: Identity, texts: Sequence[str]) -> Answered:
+        """Embed on the permit taken; limiter, breaker and trust learn how it ends.
 
         Raises:
             OllamaError: as the client raises it.
+            MixedVectorsError: it does not keep the order of a list.
         """
         started = time.monotonic()
-        with self._permit(len(texts), started):
-            answer = await self._ask(model, texts)
+        place = self.trust.place(len(texts))
+        with self._gate.leaving(len(texts)), self._permit(started):
+            answered = self.trust.judge(await self._ask(model, among(texts, place)), place)
             seconds = time.monotonic() - started
-            self._observe(len(texts), seconds)
+            self._patience.answered(self.work(0), seconds)
             self._limiter.succeeded(len(texts), seconds)
-        if len(answer.dead) > 1:  # one may be the text's own fault
-            self.breaker.failed(f"{len(answer.dead)} dead vectors in one answer")
-        elif not answer.dead:
+        self.misfits = 0
+        if len(answered.answer.dead) > 1:  # one may be the text's own fault
+            self.breaker.failed(f"{len(answered.answer.dead)} dead vectors in one answer")
+        elif not answered.answer.dead:
             self.breaker.succeeded()
-        return answer
+        return answered
 
     async def passes_canary(self, model: Identity) -> bool:
-        """Whether a harmless text is embedded right now; false for a server out of use."""
-        if not self.available:
-            return False
-        try:
-            answer = await self._ask(model, [CANARY])
-        except OllamaError as error:
-            if not isinstance(error, OllamaBusyError):
-                self.breaker.failed(str(error))
-            return False
-        if answer.dead:
-            self.breaker.failed("a dead vector for a harmless text")
-            return False
-        self.breaker.succeeded()
-        return True
+        """Whether a harmless text is embedded right now; false for a server out of use.
+
+        Who asks while another one's canary is under way shares its fate.
+        """
+        asked = time.monotonic()
+        async with self._asking:
+            if self._asked_at < asked:
+                await self._gate.passed()  # it would load a model that is being unloaded
+                with self._gate.leaving(1):
+                    self._well = await self._embeds_canary(model)
+                self._asked_at = time.monotonic()
+            return self._well
 
     async def reload(self, model: Identity, seen: int) -> bool:
         """Have the model loaded afresh, unless that was done since; whether it then is sound.
@@ -147,10 +177,10 @@ class Endpoint:
         Args:
             seen: `reloads` when the request with the dead vectors was sent.
         """
-        async with self._reloading:
+        async with self._gate.alone():
             if self.reloads > seen:
                 return self.available
-            if not self.reloads_help and await self.passes_canary(model):
+            if not self.reloads_help and await self._embeds_canary(model):
                 return True  # then it is the texts, and a reload costs everyone its time
             self.reloads += 1
             logger.warning("Reloading %r at %s: it gives dead vectors", model.model, self.url)
@@ -162,6 +192,46 @@ class Endpoint:
                 return False
             self.breaker.succeeded()
             return self.available
+
+    async def embed_on_cpu(self, model: Identity, text: str) -> Answer:
+        """Embed one text without a GPU, which has the model loaded twice: there and back.
+
+        Raises:
+            OllamaError: as the client raises it.
+        """
+        patience = max(LOAD_BUDGET, self.ollama.timeout)
+        options = {**model.options, "num_gpu": 0}
+        answer: Answer | OllamaError
+        async with self._gate.alone():
+            logger.warning("Loading %r at %s without a GPU for a text", model.model, self.url)
+            try:
+                answer = await self.ollama.embed(
+                    model.model, [text], options=options, patience=patience
+                )
+            except OllamaError as error:
+                answer = error
+            await self.ollama.preload(model.model, options=model.options)
+        if isinstance(answer, OllamaError):
+            raise answer
+        return answer
+
+    async def settle(self, model: Identity) -> None:
+        """Check the latest answers, if they were not; they are believed if that is impossible.
+
+        Raises:
+            MixedVectorsError: they are not in order.
+        """
+        if not self.trust.pending:
+            return
+        place = len(NEIGHBOURS)  # in the middle it would not show that a list is reversed
+        try:
+            async with asyncio.timeout(SETTLING):
+                self.trust.judge(await self._ask(model, among(NEIGHBOURS, place)), place)
+        except MixedVectorsError:
+            raise
+        except (OllamaError, TimeoutError) as error:
+            logger.warning("The latest answers of %s cannot be checked: %s", self.url, error)
+        self.trust.release()
 
     def state(self) -> EndpointState:
         """What became of it so far."""
@@ -176,10 +246,35 @@ class Endpoint:
             self.breaker.state(),
         )
 
+    async def _embeds_canary(self, model: Identity) -> bool:
+        if not self.available:
+            return False
+        try:
+            answer = await self._ask(model, [CANARY])
+        except OllamaError as error:
+            if not isinstance(error, OllamaBusyError):
+                self.breaker.failed(str(error))
+            return False
+        if answer.dead:
+            self.breaker.failed("a dead vector for a harmless text")
+            return False
+        self._patience.calm()
+        self.breaker.succeeded()
+        return True
+
+    async def _ask(self, model: Identity, texts: Sequence[str]) -> Answer:
+        return await self.ollama.embed(
+            model.model,
+            texts,
+            options=model.options,
+            dimensions=model.dimensions,
+            patience=self._patience.seconds(max(self.work(0), len(texts))),
+        )
+
     @contextmanager
-    def _permit(self, texts: int, started: float) -> Iterator[None]:
+    def _permit(self, started: float) -> Iterator[None]:
         """Give the permit back as the failure demands; success gives it back itself."""
-        stretch = self._stretch
+        stretch = self._patience.stretch
         try:
             yield
         except OllamaBusyError as error:
@@ -189,8 +284,7 @@ class Endpoint:
             self._limiter.congested(cause, error.retry_after)
             raise
         except OllamaTimeoutError as error:
-            # Of requests that were in flight together, all time out: that is one lesson.
-            self._stretch = max(self._stretch, 2 * stretch)
+            self._patience.timed_out(stretch, started)
             self._limiter.congested(Congestion.TIMEOUT)
             self.breaker.failed(str(error), sent=started)
             raise
@@ -200,31 +294,14 @@ class Endpoint:
             raise
         except BaseException as error:
             self._limiter.released()
+            if isinstance(error, WrongDimensionsError):
+                self._misfit(started)
             if isinstance(error, OllamaError) and error.retryable:
                 self.breaker.failed(str(error), sent=started)
             raise
-        finally:
-            self._outstanding -= texts
 
-    async def _ask(self, model: Identity, texts: Sequence[str]) -> Answer:
-        return await self.ollama.embed(
-            model.model,
-            texts,
-            options=model.options,
-            dimensions=model.dimensions,
-            patience=self._patience(len(texts)),
-        )
-
-    def _patience(self, texts: int) -> float:
-        """Seconds without a byte: the client's own until there is an expectation."""
-        # After a timeout more and not less: a request that is given up has lost all its work.
-        usual = self.ollama.timeout
-        if self._pace:
-            expected = SLACK * self._pace * max(self._outstanding, texts)
-            usual = min(max(expected, SHORTEST_PATIENCE), usual)
-        return min(usual * self._stretch, max(self.ollama.timeout, LONGEST_PATIENCE))
-
-    def _observe(self, texts: int, seconds: float) -> None:
-        self._stretch = 1.0
-        pace = seconds / max(self._outstanding, texts)
-        self._pace += (SMOOTHING if self._pace else 1.0) * (pace - self._pace)
+    def _misfit(self, sent: float) -> None:
+        """Count it, once for requests that were under way together."""
+        if sent >= self._misfit_at:
+            self._misfit_at = time.monotonic()
+            self.misfits += 1

@@ -1,34 +1,32 @@
 """Several servers of one model in, the one that will be done first out."""
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ingestion_assets.embedding import breaker
-from ingestion_assets.embedding.agreement import Agreement, Claim, claim, persist
+from ingestion_assets.embedding.admission import Admission
 from ingestion_assets.embedding.answers import Answer
 from ingestion_assets.embedding.backoff import Backoff
 from ingestion_assets.embedding.breaker import Breaker
 from ingestion_assets.embedding.endpoint import Endpoint, EndpointState
 from ingestion_assets.embedding.limiter import Limiter
 from ingestion_assets.embedding.ollama import Identity, Ollama
+from ingestion_assets.embedding.outage import Outage
+from ingestion_assets.embedding.trust import Answered
 from ingestion_assets.errors import (
     ConfigError,
     ContentError,
-    ModelError,
-    ModelMismatchError,
-    NoServerError,
-    OllamaBusyError,
     OllamaError,
-    OllamaUnavailableError,
+    RetryBudgetError,
 )
 
 DEADLINE = 1800.0  # seconds
-
-logger = logging.getLogger(__name__)
 
 
 class Endpoints:
@@ -74,14 +72,16 @@ class Endpoints:
             )
             for ollama in ollamas
         ]
-        self._deadline = deadline
-        self._auto_pull = auto_pull
-        self._backoff = backoff or Backoff()
-        self._agreement: Agreement | None = None
         self._line = asyncio.Lock()
         self._changed = asyncio.Event()
-        self._failing_since: float | None = None
-        self._last_error: OllamaError | None = None
+        self._outage = Outage(deadline)
+        self._admission = Admission(
+            self._endpoints,
+            self._outage,
+            auto_pull=auto_pull,
+            backoff=backoff or Backoff(),
+            changed=self._changed,
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -103,63 +103,44 @@ class Endpoints:
             ModelError: a server does not have the model, or another one of the same name.
             OllamaUnavailableError: no server answered until the deadline.
         """
-        started, failures = time.monotonic(), 0
-        while True:
-            said = await asyncio.gather(*(self._claim(e.ollama, model) for e in self._endpoints))
-            errors = [answer for answer in said if isinstance(answer, OllamaError)]
-            claims = [answer for answer in said if isinstance(answer, Claim)]
-            if claims:
-                break
-            _raise_lasting(errors)
-            self._last_error = errors[-1]
-            self._give_up_after(started)
-            failures += 1
-            pause = self._backoff.pause(failures, self._last_error)
-            logger.warning("No Ollama answers, again in %.1f s: %s", pause, self._last_error)
-            await self._backoff.sleep(pause)
-        agreement = self._agree(claims[0])
-        for other in claims[1:]:
-            agreement.compare(other)
-        for endpoint, answer in zip(self._endpoints, said, strict=True):
-            if isinstance(answer, OllamaError):
-                self._exclude(endpoint, answer)
-        return agreement.model
+        return await self._admission.identify(model)
 
     @asynccontextmanager
-    async def serving(self, model: Identity) -> AsyncIterator[None]:
-        """While it lasts, servers that are left out are brought back."""
-        if self._agreement is None or self._agreement.model != model:
-            self._agree(Claim(self._endpoints[0].url, model))
-        self._failing_since = None
-        keepers = [asyncio.create_task(self._keep(endpoint)) for endpoint in self._endpoints]
+    async def serving(
+        self, model: Identity, canary: NDArray[np.float32] | None = None
+    ) -> AsyncIterator[None]:
+        """While it lasts, servers that are left out are brought back.
+
+        All connections are opened at its beginning, and not when requests wait for them.
+
+        Args:
+            canary: its vector of an earlier run, which they must give again; none if unknown.
+        """
+        self._admission.expect(model, canary)
+        self._outage.ended()
+        keepers = [asyncio.create_task(self._admission.keep(e)) for e in self._endpoints]
+        openers = [asyncio.create_task(e.ollama.fill()) for e in self._endpoints]
         try:
             yield
         finally:
-            for keeper in keepers:
-                keeper.cancel()
-            await asyncio.gather(*keepers, return_exceptions=True)
+            for task in (*keepers, *openers):
+                task.cancel()
+            await asyncio.gather(*keepers, *openers, return_exceptions=True)
 
-    async def prove(self) -> None:
+    async def prove(self) -> NDArray[np.float32] | None:
         """Have all available servers load the model and embed a canary alike.
 
         One that cannot is left out, as long as another can.
 
         Raises:
-            ModelMismatchError: two servers give different vectors.
+            ModelMismatchError: two servers give different vectors, or others than before.
             OllamaError: no server can, and waiting will not help.
+
+        Returns:
+            The canary's vector, float32, shape (d,); none if no server is up.
         """
-        agreement = self._agreed()
-        available = [endpoint for endpoint in self._endpoints if endpoint.available]
-        said = await asyncio.gather(
-            *(agreement.prove(endpoint.ollama) for endpoint in available), return_exceptions=True
-        )
-        for endpoint, error in zip(available, said, strict=True):
-            if isinstance(error, OllamaError) and not isinstance(error, ModelMismatchError):
-                self._exclude(endpoint, error)
-            elif error is not None:
-                raise error
-        if not any(endpoint.available for endpoint in self._endpoints):
-            _raise_lasting(error for error in said if isinstance(error, OllamaError))
+        await self._admission.prove()
+        return self._admission.agreement.canary
 
     async def take(self, texts: int, avoid: Endpoint | None = None) -> Endpoint:
         """Wait for the server that will be done first with so many texts more, and a permit of it.
@@ -180,63 +161,95 @@ class Endpoints:
             endpoint.take(texts)
             return endpoint
 
-    async def send(self, endpoint: Endpoint, texts: Sequence[str]) -> Answer:
+    async def send(self, endpoint: Endpoint, texts: Sequence[str]) -> Answered:
         """Embed on the permit taken, which is given back.
 
         Raises:
             OllamaError: as the client raises it; what it means for the server is seen to.
         """
         try:
-            answer = await endpoint.embed(self._agreed().model, texts)
+            answered = await endpoint.embed(self._model, texts)
         except ContentError:
-            self._failing_since = None
+            self._outage.ended()
             raise
         except OllamaError as error:
-            self._failed(endpoint, error)
+            self._admission.failed(endpoint, error)
             raise
         finally:
-            self._notice(endpoint)
-        self._failing_since = None
-        return answer
+            self._admission.notice(endpoint)
+        self._outage.ended()
+        return answered
 
     async def passes_canary(self, endpoint: Endpoint) -> bool:
         """Whether the server embeds a harmless text right now."""
-        passed = await endpoint.passes_canary(self._agreed().model)
+        passed = await endpoint.passes_canary(self._model)
         if passed:
-            self._failing_since = None
-        self._notice(endpoint)
+            self._outage.ended()
+        self._admission.notice(endpoint)
         return passed
 
     async def reload(self, endpoint: Endpoint, seen: int) -> bool:
         """Have a server with dead vectors load its model afresh; whether it is sound then."""
-        sound = await endpoint.reload(self._agreed().model, seen)
-        self._notice(endpoint)
+        sound = await endpoint.reload(self._model, seen)
+        self._admission.notice(endpoint)
         return sound
+
+    async def embed_on_cpu(self, text: str) -> Answer | None:
+        """Embed one text without a GPU, on the idlest server that may do so; none if none may.
+
+        Raises:
+            OllamaError: as the client raises it.
+        """
+        allowed = [e for e in self._endpoints if e.available and e.ollama.cpu_retry]
+        if not allowed:
+            return None
+        endpoint = min(allowed, key=lambda e: e.work(1))
+        try:
+            return await endpoint.embed_on_cpu(self._model, text)
+        finally:
+            self._changed.set()
+
+    def wasted(self, endpoint: Endpoint, error: OllamaError) -> None:
+        """Count a request that failed although the server was up and no text was to blame.
+
+        A server of which too many did is refused: it makes more work than it does.
+        """
+        endpoint.wasted += 1
+        if endpoint.wasteful:
+            message = (
+                f"{endpoint.wasted} of {endpoint.requests} requests had to be repeated while it"
+                f" was up; find out why, then run again; the last after: {error}"
+            )
+            self._admission.refuse(endpoint, RetryBudgetError(endpoint.url, message))
+
+    async def settle(self) -> None:
+        """Check every server's latest answers, and let go what waits for that.
+
+        Raises:
+            MixedVectorsError: a server mixed vectors up, and so some texts have none.
+        """
+        said = await asyncio.gather(
+            *(endpoint.settle(self._model) for endpoint in self._endpoints), return_exceptions=True
+        )
+        for endpoint, error in zip(self._endpoints, said, strict=True):
+            if isinstance(error, OllamaError):
+                self._admission.failed(endpoint, error)
+            elif error is not None:
+                raise error
+        for endpoint in self._endpoints:
+            if endpoint.trust.lost() and endpoint.refused:
+                raise endpoint.refused
 
     def has_room_besides(self, endpoint: Endpoint) -> bool:
         """Whether another server could take work at once."""
         return any(other.has_room for other in self._endpoints if other is not endpoint)
 
-    def _agree(self, first: Claim) -> Agreement:
-        self._agreement = Agreement(first, auto_pull=self._auto_pull, backoff=self._backoff)
-        return self._agreement
-
-    def _agreed(self) -> Agreement:
-        if self._agreement is None:
-            raise RuntimeError("nothing is agreed on; enter `serving` first")
-        return self._agreement
-
-    async def _claim(self, ollama: Ollama, model: str) -> Claim | OllamaError:
-        """A server's claim, or why there is none."""
-        try:
-            return await persist(
-                lambda: claim(ollama, model, auto_pull=self._auto_pull), self._backoff
-            )
-        except OllamaError as error:
-            return error
+    @property
+    def _model(self) -> Identity:
+        return self._admission.agreement.model
 
     def _best(self, texts: int, avoid: Endpoint | None) -> Endpoint | None:
-        self._give_up_after(self._failing_since)
+        self._outage.check(", ".join(endpoint.url for endpoint in self._endpoints))
         refusals = [endpoint.refused for endpoint in self._endpoints if endpoint.refused]
         if len(refusals) == len(self._endpoints):
             raise refusals[-1]
@@ -249,86 +262,9 @@ class Endpoints:
     def _longest_wait(self) -> float | None:
         """Seconds after which there is something new without anybody's doing."""
         ends = [endpoint.resumes_at for endpoint in self._endpoints if endpoint.available]
-        if self._failing_since is not None:
-            ends.append(self._failing_since + self._deadline)
+        ends.append(self._outage.ends_at)
         first = min((end for end in ends if end is not None), default=None)
         return None if first is None else max(first - time.monotonic(), 0.001)
-
-    def _give_up_after(self, since: float | None) -> None:
-        if since is None or time.monotonic() - since < self._deadline:
-            return
-        raise NoServerError(
-            ", ".join(endpoint.url for endpoint in self._endpoints),
-            f"no answer for {self._deadline:g} s (INGEST_DEADLINE), the last: {self._last_error}",
-        ) from self._last_error
-
-    def _failed(self, endpoint: Endpoint, error: OllamaError) -> None:
-        self._fail(error)
-        if error.retryable:
-            return
-        if self._auto_pull and isinstance(error, ModelError):
-            self._leave_out(endpoint, error)  # its canary pulls the model
-        else:
-            self._refuse(endpoint, error)
-
-    def _exclude(self, endpoint: Endpoint, error: OllamaError) -> None:
-        """Begin without a server: until it has recovered, or for good if it cannot."""
-        self._failed(endpoint, error)
-        if error.retryable:
-            self._leave_out(endpoint, error)
-
-    def _fail(self, error: OllamaError) -> None:
-        self._last_error = error
-        if self._failing_since is None:
-            self._failing_since = time.monotonic()
-
-    def _refuse(self, endpoint: Endpoint, error: OllamaError) -> None:
-        if endpoint.refused is None:
-            logger.error("%s is out of use for this run: %s", endpoint.url, error)
-            endpoint.refused = error
-
-    def _leave_out(self, endpoint: Endpoint, error: OllamaError) -> None:
-        endpoint.breaker.trip(str(error))
-        self._notice(endpoint)
-
-    def _notice(self, endpoint: Endpoint) -> None:
-        if not endpoint.breaker.closed:
-            endpoint.ejected.set()
-        self._changed.set()
-
-    async def _keep(self, endpoint: Endpoint) -> None:
-        """Bring a server back each time it was ejected."""
-        while endpoint.refused is None:
-            await endpoint.ejected.wait()
-            await asyncio.sleep(endpoint.breaker.canary_in)
-            if endpoint.breaker.probe():
-                await self._readmit(endpoint)
-            if endpoint.breaker.closed:
-                endpoint.ejected.clear()
-
-    async def _readmit(self, endpoint: Endpoint) -> None:
-        try:
-            await self._agreed().readmit(endpoint.ollama)
-        except OllamaError as error:
-            endpoint.breaker.canary_failed(str(error))
-            self._fail(error)
-            if not error.retryable and not isinstance(error, ContentError):
-                self._refuse(endpoint, error)
-        except BaseException:
-            endpoint.breaker.canary_failed("it was interrupted")
-            raise
-        else:
-            endpoint.breaker.canary_succeeded()
-            self._failing_since = None
-        finally:
-            self._changed.set()
-
-
-def _raise_lasting(errors: Iterable[OllamaError]) -> None:
-    """Raise the first that does not merely say that a server is down."""
-    for error in errors:
-        if not isinstance(error, OllamaUnavailableError | OllamaBusyError):
-            raise error
 
 
 def _check_urls(urls: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from statistics import median
 
 from ingestion_assets.embedding.climb import Climb
 from ingestion_assets.embedding.epoch import ANSWERS, Epoch
+from ingestion_assets.embedding.ramp import Ramp
 
 WINDOW = 64  # latest latencies kept
 FED = 0.5  # of the limit that has to be in flight for an epoch to say something about it
@@ -54,7 +55,8 @@ class Limiter:
     503 and on a timeout. An embedding server computes one text, or one per slot, at a time:
     latency grows with every request that merely queues, with the batch and with the model, so
     alone it says little. Hence every step is a trial over some rounds, and stays only if texts
-    per second agree (`Climb`, `Epoch`).
+    per second agree (`Climb`, `Epoch`). Only in the very first rounds the limit doubles without a
+    trial, as long as no request waits for another one (`Ramp`).
 
     A state machine without waiting: the pool asks `has_room`, takes a permit and gives it back
     with the way in which the request ended.
@@ -72,8 +74,10 @@ class Limiter:
         maximum: int = 8,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._maximum = maximum
         self._climb = Climb(max(1, min(start, maximum)), maximum)
         self._clock = clock
+        self._ramp = Ramp(clock())
         self._in_flight = 0
         self._excused = 0  # in flight since before the last back-off: no reason for another one
         self._resumes_at: float | None = None
@@ -106,6 +110,7 @@ class Limiter:
     def take(self) -> None:
         """Count one more request in flight; the caller has checked `has_room`."""
         self._in_flight += 1
+        self._ramp.sent(self._in_flight)
 
     def released(self) -> None:
         """Give a permit back; how its request ended says nothing about the server's load."""
@@ -116,15 +121,10 @@ class Limiter:
         """Give a permit back: its request of n texts was answered after so many seconds."""
         self.released()
         self._latencies.append(seconds)
-        found = self._epoch.answered(texts, seconds, self._clock())
-        if found is None:
-            return
-        self._rate = found.rate
-        limit = self.limit
-        if found.in_flight >= limit * FED:
-            self._climb.measured(found)
-            self._highest = max(self._highest, self.limit)
-        self._begin(settled=self.limit == limit)
+        if self._ramping:
+            self._ramp_up(texts, seconds)
+        else:
+            self._try_out(texts, seconds)
 
     def congested(self, cause: Congestion, retry_after: float | None = None) -> None:
         """Give a permit back and back off, once for all requests that are in flight together.
@@ -140,6 +140,7 @@ class Limiter:
             self._resumes_at = max(until, self._resumes_at or until)
         if excused:
             return
+        self._ramp.over = True
         self._climb.back_off(BACK_OFF[cause])
         self._backoffs += 1
         self._excused = self._in_flight
@@ -155,6 +156,36 @@ class Limiter:
             rate=self._rate,
             latency=median(self._latencies) if self._latencies else 0.0,
         )
+
+    @property
+    def _ramping(self) -> bool:
+        return not self._ramp.over and self.limit < self._maximum
+
+    def _ramp_up(self, texts: int, seconds: float) -> None:
+        ramp, limit = self._ramp, self.limit
+        if ramp.answered(texts, seconds, self._clock(), limit):
+            self._restart(min(2 * limit, self._maximum))
+        elif ramp.over and ramp.pace:  # the half had no queue, all of it has one
+            self._restart(3 * limit // 4)
+        elif ramp.over:
+            self._begin(settled=True)
+
+    def _restart(self, limit: int) -> None:
+        """Go on at a limit; latency without a queue is known, throughput is not."""
+        self._climb = Climb(limit, self._maximum, self._ramp.pace)
+        self._highest = max(self._highest, limit)
+        self._begin()
+
+    def _try_out(self, texts: int, seconds: float) -> None:
+        found = self._epoch.answered(texts, seconds, self._clock())
+        if found is None:
+            return
+        self._rate = found.rate
+        limit = self.limit
+        if found.in_flight >= limit * FED:
+            self._climb.measured(found)
+            self._highest = max(self._highest, self.limit)
+        self._begin(settled=self.limit == limit)
 
     def _begin(self, *, settled: bool = False) -> None:
         self._epoch = Epoch(self._clock(), max(ANSWERS, self.limit), settled=settled)

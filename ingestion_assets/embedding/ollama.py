@@ -19,7 +19,13 @@ from ingestion_assets.embedding.models import model_facts
 from ingestion_assets.embedding.pull import follow
 from ingestion_assets.embedding.shown import Shown
 from ingestion_assets.embedding.stats import Stats
-from ingestion_assets.errors import ModelError, OllamaAnswerError, PoisonTextError
+from ingestion_assets.errors import (
+    MixedVectorsError,
+    ModelError,
+    OllamaAnswerError,
+    PoisonTextError,
+    WrongDimensionsError,
+)
 
 QUESTION_PATIENCE = 30.0  # seconds; what a server knows of itself it says at once
 UNLOAD_POLL = 0.1  # seconds
@@ -28,7 +34,8 @@ LOAD_BUDGET = 330.0  # seconds; Ollama itself gives a load up after 300
 LONGEST_TEXT = 2048  # tokens; Ollama's own physical batch, beyond which encoders cut silently
 SAFE_CONTEXT = 512  # tokens; of a model nobody knows anything about
 CANARY = "The quick brown fox jumps over the lazy dog."
-_NEIGHBOURS = ("Rain is expected in the north tomorrow.", "Add two eggs and stir.")
+SAME = 0.999  # cosine of two vectors of one text, if nothing is wrong
+NEIGHBOURS = ("Rain is expected in the north tomorrow.", "Add two eggs and stir.")
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +70,7 @@ class Ollama:
         keepalive: of these, kept when idle. With more requests in flight than that, connections
             are closed and opened all the time: give it as many as there are workers.
         timeout: seconds without a byte before a request is given up.
+        cpu_retry: the model may be loaded without a GPU, for a text that it chokes on.
         transport: stands in for the network.
     """
 
@@ -74,9 +82,11 @@ class Ollama:
         connections: int = 10,
         keepalive: int = 5,
         timeout: float = 300.0,
+        cpu_retry: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.base_url = parse_host(host)
+        self.cpu_retry = cpu_retry
         self._connection = Connection(
             self.base_url,
             api_key=api_key,
@@ -104,6 +114,10 @@ class Ollama:
     def stats(self) -> Stats:
         """What was sent since the client was made."""
         return self._connection.stats
+
+    async def fill(self) -> None:
+        """Open the connections that are kept, before requests go out in parallel."""
+        await self._connection.fill()
 
     async def version(self) -> str:
         """The server's version."""
@@ -191,7 +205,8 @@ class Ollama:
             body = await self._embed(
                 model, texts, options or {}, keep_alive, truncate=truncate, patience=patience
             )
-        answer = decode(body, len(texts), self.base_url, dimensions)
+        answer = decode(body, len(texts), self.base_url)
+        self._check(answer, dimensions)
         self.stats.embedded += len(texts) - len(answer.dead)
         self.stats.tokens += answer.tokens
         return answer
@@ -229,7 +244,7 @@ class Ollama:
         vector = await self._canary(identity.model, identity.options)
         dimensions = len(vector)
         if dimensions != identity.dimensions:
-            raise OllamaAnswerError(
+            raise WrongDimensionsError(
                 self.base_url,
                 f"{identity.model!r} gives {dimensions} dimensions where the server lists"
                 f" {identity.dimensions}; pull the model again",
@@ -239,7 +254,7 @@ class Ollama:
     async def _canary(self, model: str, options: Mapping[str, int]) -> NDArray[np.float32]:
         """The canary's vector; alone and in a list, a text must give the same one."""
         alone = await self.embed(model, [CANARY], options=options)
-        listed = await self.embed(model, [CANARY, *_NEIGHBOURS], options=options)
+        listed = await self.embed(model, [CANARY, *NEIGHBOURS], options=options)
         if alone.dead or listed.dead:
             raise OllamaAnswerError(
                 self.base_url, f"{model!r} gives dead vectors; unload it with `ollama stop {model}`"
@@ -247,14 +262,23 @@ class Ollama:
         if alone.matrix.shape[1] != listed.matrix.shape[1]:
             raise OllamaAnswerError(self.base_url, f"{model!r} gives vectors of changing length")
         cosines = listed.matrix @ alone.matrix[0]
-        if cosines[0] < 0.999 or cosines[1:].max() >= 0.999:
-            raise OllamaAnswerError(
+        if cosines[0] < SAME or cosines[1:].max() >= SAME:
+            raise MixedVectorsError(
                 self.base_url,
                 f"{model!r} mixes vectors up: cosines of a text with a list that begins with it"
                 f" are {cosines.tolist()}; update Ollama",
             )
         vector: NDArray[np.float32] = alone.matrix[0]
         return vector
+
+    def _check(self, answer: Answer, dimensions: int | None) -> None:
+        given = answer.matrix.shape[1]
+        if dimensions not in (None, given):
+            raise WrongDimensionsError(
+                self.base_url,
+                f"vectors of {given} dimensions instead of {dimensions}: the model changed during"
+                " the run; run again, which opens a new generation if it is to stay so",
+            )
 
     async def _running(self) -> set[str]:
         models = (await self._ask("/api/ps")).get("models") or ()

@@ -21,6 +21,7 @@ class Stats:
         embedded: texts answered.
         tokens: tokens of answered texts, as the server counted.
         retries: requests that repeated a failed one.
+        altered: texts that were embedded cleaned, or without a GPU, when all else had failed.
         bytes: bytes of the bodies, both ways.
         in_flight: requests under way.
         peak: most requests ever under way at once.
@@ -32,6 +33,7 @@ class Stats:
     embedded: int = 0
     tokens: int = 0
     retries: int = 0
+    altered: int = 0
     bytes: int = 0
     in_flight: int = 0
     peak: int = 0

@@ -3,22 +3,25 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ingestion_assets.changes import Text, Vectors
 from ingestion_assets.embedding.backoff import Backoff
 from ingestion_assets.embedding.batch_size import BatchSize
 from ingestion_assets.embedding.batches import Pages, batches
-from ingestion_assets.embedding.delivery import Delivery, Embedded, Rejected
+from ingestion_assets.embedding.delivery import Delivery, Embedded, Rejected, nothing
 from ingestion_assets.embedding.endpoint import EndpointState
 from ingestion_assets.embedding.endpoints import Endpoints
 from ingestion_assets.embedding.ollama import Identity, Ollama
 from ingestion_assets.embedding.stats import Stats
+from ingestion_assets.errors import MixedVectorsError
 
 STORE_ROWS = 5_000
-STORE_BYTES = 16 * 1024 * 1024
+STORE_BYTES = 8 * 1024 * 1024  # half a dozen copies of a load are alive at times
 STORE_SECONDS = 3.0  # so that progress is committed on a slow server too
 GRACE = 10.0  # seconds that requests in flight are given to end after another one failed
 
@@ -31,6 +34,7 @@ class Metrics:
         texts_sent: texts in all requests, repeated ones included.
         texts_embedded: texts whose vectors were yielded or are about to be.
         rejected: texts that cannot be embedded.
+        altered: texts embedded without control characters, or without a GPU, in the end.
         deferred: texts left out because a twin was under way.
         retries: requests repeated after a failure in passing.
         tokens: as the server counted them.
@@ -45,6 +49,7 @@ class Metrics:
     texts_sent: int
     texts_embedded: int
     rejected: int
+    altered: int
     deferred: int
     requests: int
     retries: int
@@ -64,7 +69,8 @@ class EmbeddingStream:
     Between two batches requests go on, up to about one batch ahead of the consumer. Whatever ends
     the stream, no task of it is left. If a server or the pages fail, everything embedded before is
     yielded first, and then the error is raised. A consumer that stops early closes the iterator
-    (`contextlib.aclosing`).
+    (`contextlib.aclosing`). Texts that were rejected are to be taken after each batch, and once
+    more at the end, whatever the end was; a batch may hold nothing if there are only those.
 
     Args:
         pool: open servers, or a single one's client.
@@ -78,7 +84,9 @@ class EmbeddingStream:
         grace: seconds that requests in flight are given to end after another one failed.
 
     Attributes:
-        rejected: texts that cannot be embedded so far.
+        canary: the canary's vector in an earlier run, to be set before the first batch is asked
+            for; with the first batch, what it is now. None if it is not known.
+        rejected: texts that cannot be embedded, and were not taken yet.
     """
 
     def __init__(
@@ -93,6 +101,7 @@ class EmbeddingStream:
         backoff: Backoff | None = None,
         grace: float = GRACE,
     ) -> None:
+        self.canary: NDArray[np.float32] | None = None
         self.rejected: list[Rejected] = []
         if isinstance(pool, Ollama):
             pool = Endpoints([pool], workers=workers, max_workers=workers)
@@ -114,7 +123,7 @@ class EmbeddingStream:
         self._turn = asyncio.Lock()
         self._stopping = False
         self._flying: set[bytes] = set()
-        self._embedded = 0
+        self._embedded = self._held = self._rejected = 0
         self._deferred = 0
         self._started = self._ended = 0.0
 
@@ -125,7 +134,8 @@ class EmbeddingStream:
         return Metrics(
             texts_sent=stats.texts,
             texts_embedded=self._embedded,
-            rejected=len(self.rejected),
+            rejected=self._rejected,
+            altered=stats.altered,
             deferred=self._deferred,
             requests=stats.requests,
             retries=stats.retries,
@@ -144,15 +154,20 @@ class EmbeddingStream:
         """Texts left out because the same content was under way; the caller copies the vector."""
         return self._deferred
 
+    def take_rejected(self) -> list[Rejected]:
+        """Texts that cannot be embedded, since it was last asked; to be written down."""
+        taken, self.rejected = self.rejected, []
+        return taken
+
     async def __aiter__(self) -> AsyncGenerator[Vectors, None]:
         """Yield the vectors; a batch counts as committed when the next one is asked for."""
         self._started = perf_counter()
         work = asyncio.create_task(self._work())
         try:
-            async for parts in self._shelf.loads():
-                vectors = _join(parts)
+            async for vectors in self._shelf.loads():
                 yield vectors
                 self._flying.difference_update(vectors.hashes)
+                del vectors  # or it would be alive while the next ones are gathered
             await work
         finally:
             work.cancel()
@@ -168,7 +183,7 @@ class EmbeddingStream:
 
     async def _work(self) -> None:
         """Run the lanes to the end of the pages, or to the first failure, which is raised."""
-        async with self._pool.serving(self._model):
+        async with self._pool.serving(self._model, self.canary):
             await self._run_lanes()
 
     async def _run_lanes(self) -> None:
@@ -178,14 +193,26 @@ class EmbeddingStream:
             self._stopping = True
             if others:
                 await asyncio.wait(others, timeout=self._grace)
+            mixed = await self._settled()
         finally:
             for lane in lanes:
                 lane.cancel()
             await asyncio.gather(*lanes, return_exceptions=True)
             await self._batches.aclose()
+            self._embedded -= self._held
             self._shelf.close()
         for lane in done:
             lane.result()
+        if mixed:
+            raise mixed
+
+    async def _settled(self) -> MixedVectorsError | None:
+        """Have let go what waits for its server to be checked; the error if it must not be."""
+        try:
+            await self._pool.settle()
+        except MixedVectorsError as error:
+            return error
+        return None
 
     async def _lane(self) -> None:
         while True:
@@ -193,7 +220,7 @@ class EmbeddingStream:
             async with self._turn:
                 batch = None if self._stopping else await anext(self._batches, None)
                 if batch and not self._proved:
-                    await self._pool.prove()
+                    self.canary = await self._pool.prove()
                     self._proved = True
             if batch is None:
                 return
@@ -203,10 +230,17 @@ class EmbeddingStream:
     def _keep(self, outcome: Embedded | Rejected) -> None:
         if isinstance(outcome, Embedded):
             self._embedded += len(outcome.texts)
-            self._shelf.put(outcome)
-        else:
-            self.rejected.append(outcome)
-            self._flying.discard(outcome.text.content_hash)
+            self._held += len(outcome.texts)
+            outcome.probation.hold(partial(self._let_go, outcome))
+            return
+        # Its hash stays among those under way: a twin would only be rejected too.
+        self._rejected += 1
+        self.rejected.append(outcome)
+        self._shelf.put(nothing(self._model.dimensions))  # has it taken soon, whatever else comes
+
+    def _let_go(self, embedded: Embedded) -> None:
+        self._held -= len(embedded.texts)
+        self._shelf.put(embedded)
 
 
 class _Shelf:
@@ -231,7 +265,7 @@ class _Shelf:
     def close(self) -> None:
         self._parts.put_nowait(None)
 
-    async def loads(self) -> AsyncGenerator[list[Embedded], None]:
+    async def loads(self) -> AsyncGenerator[Vectors, None]:
         """Loads of about the limit, or of what there is when the first part gets old."""
         ended = False
         while not ended:
@@ -250,7 +284,7 @@ class _Shelf:
             except TimeoutError:
                 pass
             if load:
-                yield load
+                yield _joined(load)
 
     def _taken(self, part: Embedded) -> int:
         rows = len(part.texts)
@@ -260,10 +294,9 @@ class _Shelf:
         return rows
 
 
-def _join(parts: list[Embedded]) -> Vectors:
+def _joined(parts: list[Embedded]) -> Vectors:
+    """The parts as one, which are let go: whoever asked still refers to their list."""
     texts = [text for part in parts for text in part.texts]
-    return Vectors(
-        [text.chunk_id for text in texts],
-        [text.content_hash for text in texts],
-        np.concatenate([part.matrix for part in parts]),
-    )
+    matrix = np.concatenate([part.matrix for part in parts])
+    parts.clear()
+    return Vectors([text.chunk_id for text in texts], [text.content_hash for text in texts], matrix)

@@ -1,11 +1,17 @@
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ingestion_assets.embedding.agreement import Agreement, claim, persist
 from ingestion_assets.embedding.backoff import Backoff
 from ingestion_assets.embedding.ollama import Ollama
-from ingestion_assets.errors import ModelError, OllamaAnswerError, OllamaUnavailableError
+from ingestion_assets.errors import (
+    ModelError,
+    ModelMismatchError,
+    OllamaAnswerError,
+    OllamaUnavailableError,
+)
 from ingestion_assets_tests.embedding.given import AT_ONCE
 from ingestion_assets_tests.embedding.served import Served
 
@@ -33,6 +39,27 @@ async def test_other_vectors_are_refused_and_both_servers_named() -> None:
     await agreed.prove(Served().client("gpu1"))
     with pytest.raises(ModelError, match=r"gpu2.*other vectors than at http://gpu1:11434"):
         await agreed.prove(Served(canary=(0.6, 0.8)).client("gpu2"))
+
+
+async def test_other_vectors_than_in_an_earlier_run_are_refused() -> None:
+    agreed = await agreement(Served().client("gpu1"))
+    agreed.expect(np.array([0.6, 0.8], np.float32))
+    with pytest.raises(
+        ModelMismatchError, match=r"stored vectors.*cosine 0\.600.*`ollama cp m m:new"
+    ):
+        await agreed.prove(Served().client("gpu1"))
+
+
+async def test_the_vector_of_an_earlier_run_stays_the_one_to_compare_with() -> None:
+    agreed = await agreement(Served().client("gpu1"))
+    assert agreed.canary is None
+    await agreed.prove(Served().client("gpu1"))
+    assert agreed.canary is not None
+    assert agreed.canary.tolist() == [1.0, 0.0]
+    earlier = np.array([0.9998, 0.02], np.float32)
+    agreed.expect(earlier)
+    assert (await agreed.prove(Served().client("gpu1"))).tolist() == [1.0, 0.0]
+    assert agreed.canary is earlier
 
 
 async def test_nearly_the_same_vectors_agree() -> None:

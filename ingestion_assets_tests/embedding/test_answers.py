@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import orjson
 import pytest
@@ -40,12 +43,13 @@ def test_counts_are_read_and_may_be_missing() -> None:
         (body([["a"], ["b"]]), "not of numbers"),
         (body([{}, {}]), "not of numbers"),
         (body([[], []]), "empty"),
-        (body([[1.0], [1.0]]), "1 dimensions instead of 2"),
+        (body([1.0, 1.0]), "not of numbers"),
+        (body([[[1.0, 0.0]], [[0.0, 1.0]]]), "not of numbers"),
     ],
 )
 def test_a_broken_answer_is_named(raw: bytes, message: str) -> None:
     with pytest.raises(OllamaAnswerError, match=message):
-        decode(raw, 2, AT, dimensions=2)
+        decode(raw, 2, AT)
 
 
 def test_dead_vectors_are_told_by_index_beside_the_good_ones() -> None:
@@ -59,3 +63,17 @@ def test_a_vector_off_unit_length_is_scaled_and_others_are_untouched() -> None:
     answer = decode(body([[3.0, 4.0], [0.6, 0.8004]]), 2, AT)
     assert answer.matrix[0] == pytest.approx([0.6, 0.8])
     assert answer.matrix[1].tolist() == np.array([0.6, 0.8004], np.float32).tolist()
+
+
+WITHOUT_SIMDJSON = """
+import sys
+sys.modules["simdjson"] = None
+from ingestion_assets.embedding.answers import decode
+answer = decode(b'{"embeddings":[[0.6,0.8],[0,1]],"prompt_eval_count":7}', 2, "gpu1")
+assert answer.matrix.shape == (2, 2) and answer.tokens == 7
+assert "ingestion_assets.embedding.flat" not in sys.modules
+"""
+
+
+def test_answers_are_decoded_where_simdjson_cannot_be_imported() -> None:
+    subprocess.run([sys.executable, "-c", WITHOUT_SIMDJSON], check=True)

@@ -6,7 +6,7 @@ import pytest
 
 from ingestion_assets.changes import Text
 from ingestion_assets.embedding import batches as module
-from ingestion_assets.embedding.batches import Pages, batches
+from ingestion_assets.embedding.batches import Pages, batches, split
 from ingestion_assets_tests.embedding.given import paged, text, texts
 
 
@@ -72,3 +72,16 @@ async def test_the_size_may_change_on_the_way() -> None:
     sizes_to_come = iter([4, 4, 4, 4, 2, 2, 2, 2, 2, 2])
     made = batches(paged(texts(8)), lambda _: True, size=lambda: next(sizes_to_come))
     assert [len(batch) async for batch in made] == [4, 2, 2]
+
+
+def test_a_page_is_split_by_count_bytes_and_tokens_in_its_order() -> None:
+    assert [[t.chunk_id.int for t in batch] for batch in split(texts(5), 2)] == [
+        [0, 1],
+        [2, 3],
+        [4],
+    ]
+    huge = [text(0), text(1, "x" * module.MAX_BYTES), text(2)]
+    assert [len(batch) for batch in split(huge, 9)] == [1, 1, 1]
+    heavy = [text(i, tokens=module.MAX_TOKENS // 2) for i in range(3)]
+    assert [len(batch) for batch in split(heavy, 9)] == [2, 1]
+    assert not list(split([], 9))

@@ -1,3 +1,4 @@
+import asyncio
 import gzip
 from collections.abc import AsyncIterator
 
@@ -6,7 +7,8 @@ import pytest
 
 from ingestion_assets.embedding.classify import Sent
 from ingestion_assets.embedding.connection import Connection
-from ingestion_assets.errors import OllamaError
+from ingestion_assets.errors import OllamaError, OllamaUnavailableError
+from ingestion_assets_tests.services.faulty_ollama import Double
 
 SENT = Sent("http://gpu1:11434", "/api/version", "m")
 
@@ -50,3 +52,28 @@ async def test_a_body_that_cannot_be_decoded_is_an_error_of_ours():
     async with connection(Pieces(b"no gzip"), **{"content-encoding": "gzip"}) as open_connection:
         with pytest.raises(OllamaError):
             await open_connection.exchange(SENT)
+
+
+async def test_all_kept_connections_are_opened_at_once_and_then_used(
+    faulty_ollama: Double,
+) -> None:
+    sent = Sent(faulty_ollama.url, "/api/version", "m")
+    open_connection = Connection(
+        faulty_ollama.url, api_key=None, connections=8, keepalive=6, timeout=5.0, transport=None
+    )
+    async with open_connection:
+        await open_connection.fill()
+        assert faulty_ollama.stats()["connections"] == 6
+        for _ in range(3):
+            await asyncio.gather(*(open_connection.exchange(sent) for _ in range(6)))
+        assert faulty_ollama.stats()["connections"] == 6
+
+
+async def test_a_server_that_is_down_is_no_failure_before_it_is_asked() -> None:
+    at = "http://127.0.0.1:9"
+    async with Connection(
+        at, api_key=None, connections=2, keepalive=2, timeout=5.0, transport=None
+    ) as open_connection:
+        await open_connection.fill()
+        with pytest.raises(OllamaUnavailableError):
+            await open_connection.exchange(Sent(at, "/api/version", "m"))

@@ -2,7 +2,9 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import httpx
 import numpy as np
+import orjson
 import pytest
 
 from ingestion_assets.changes import Text
@@ -10,16 +12,19 @@ from ingestion_assets.embedding.backoff import Backoff
 from ingestion_assets.embedding.batch_size import BatchSize
 from ingestion_assets.embedding.delivery import Delivery, Embedded, Rejected
 from ingestion_assets.embedding.endpoints import Endpoints
-from ingestion_assets.embedding.ollama import CANARY, Ollama
+from ingestion_assets.embedding.ollama import CANARY, NEIGHBOURS, Ollama
 from ingestion_assets.embedding.stats import Stats
 from ingestion_assets.errors import (
     ModelError,
     OllamaUnavailableError,
     PoisonTextError,
     RequestTooLargeError,
+    RetryBudgetError,
     TextTooLongError,
+    WrongDimensionsError,
 )
 from ingestion_assets_tests.embedding.given import AT_ONCE, text, texts
+from ingestion_assets_tests.embedding.served import Served
 from ingestion_assets_tests.services.faulty_ollama import Double
 
 
@@ -60,9 +65,11 @@ def delivery_of(
 
 
 @asynccontextmanager
-async def serving(ollama: Ollama, deadline: float = 0.5) -> AsyncIterator[Endpoints]:
+async def serving(
+    ollama: Ollama, deadline: float = 0.5, model: str = "all-minilm"
+) -> AsyncIterator[Endpoints]:
     pool = Endpoints([ollama], workers=1, max_workers=1, breaker_seconds=0.1, deadline=deadline)
-    async with pool.serving(await pool.identify("all-minilm")):
+    async with pool.serving(await pool.identify(model)):
         await pool.prove()
         yield pool
 
@@ -132,6 +139,111 @@ async def test_a_bad_text_is_rejected_and_its_neighbours_embedded(
     assert [(r.text, type(r.error)) for r in rejected] == [(batch[13], kind)]
     if status != 500:
         assert stats.requests <= 2 * 5 + 1 + 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "seconds"),
+    [
+        ({"fault": "F6"}, 2),
+        ({"fault": "F8"}, 2),
+        ({"fault": "F14", "status": 500}, 2),
+        ({"fault": "F12", "variant": "missing"}, 2),
+        ({"fault": "F18"}, 0.1),
+    ],
+    ids=str,
+)
+async def test_one_bad_text_costs_two_requests_per_halving_and_few_more(
+    faulty_ollama: Double, rule: dict[str, object], seconds: float
+) -> None:
+    faulty_ollama.break_by({"match": "poison", **rule})
+    batch = texts(64, poison=[13])
+    async with Ollama(faulty_ollama.url, timeout=seconds) as ollama:
+        vectors, rejected, stats = await delivered(ollama, batch, retries=4)
+    assert vectors == expected(faulty_ollama, [t for t in batch if t.chunk_id.int != 13])
+    assert [r.text for r in rejected] == [batch[13]]
+    halvings = 6
+    assert stats.requests <= 1 + 2 * halvings + 5
+    canaries = faulty_ollama.stats()["requests"]["/api/embed"] - stats.requests - 3
+    assert canaries <= halvings + 5
+
+
+async def test_dimensions_that_changed_end_the_run_at_the_third_answer(
+    faulty_ollama: Double, ollama: Ollama
+) -> None:
+    faulty_ollama.break_by({"fault": "F12", "variant": "dimension", "match": "th text"})
+    with pytest.raises(WrongDimensionsError, match="383 dimensions instead of 384"):
+        await delivered(ollama, texts(32))
+    assert faulty_ollama.stats()["requests"]["/api/embed"] == 3 + 3
+
+
+async def test_a_server_that_fails_every_other_request_is_given_up(
+    faulty_ollama: Double, ollama: Ollama
+) -> None:
+    faulty_ollama.break_by({"fault": "F14", "match": "th text", "nth": list(range(1, 1000, 2))})
+    done: list[Embedded | Rejected] = []
+    async with serving(ollama) as pool:
+        with pytest.raises(RetryBudgetError, match="had to be repeated"):
+            await embed_again_and_again(delivery_of(pool), done)
+    assert all(isinstance(outcome, Embedded) for outcome in done)
+    assert 50 < len(done) < 100
+
+
+async def test_a_server_that_fails_one_request_in_ten_is_not_given_up(
+    faulty_ollama: Double, ollama: Ollama
+) -> None:
+    faulty_ollama.break_by({"fault": "F14", "match": "th text", "nth": list(range(1, 1000, 10))})
+    async with serving(ollama) as pool:
+        done: list[Embedded | Rejected] = []
+        await embed_again_and_again(delivery_of(pool), done)
+    assert len(done) == 600
+
+
+async def embed_again_and_again(delivery: Delivery, done: list[Embedded | Rejected]) -> None:
+    for _ in range(600):
+        done += [outcome async for outcome in delivery.embed(texts(2))]
+
+
+async def test_a_text_is_tried_without_control_characters(
+    faulty_ollama: Double, ollama: Ollama
+) -> None:
+    faulty_ollama.break_by({"fault": "F10", "match": "\x07"})
+    batch = [text(0), text(1, "poison\x07  text"), text(2)]
+    vectors, rejected, stats = await delivered(ollama, batch)
+    assert rejected == []
+    assert vectors == expected(faulty_ollama, [text(0), text(1, "poison text"), text(2)])
+    assert stats.altered == 1
+
+
+async def test_a_text_that_is_still_bad_without_them_is_rejected(
+    faulty_ollama: Double, ollama: Ollama
+) -> None:
+    faulty_ollama.break_by({"fault": "F10", "match": "poison"})
+    _, rejected, stats = await delivered(ollama, [text(1, "poison\x07")])
+    assert [r.text.chunk_id.int for r in rejected] == [1]
+    assert (stats.requests, stats.altered) == (3, 0)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_a_text_is_tried_without_a_gpu_where_that_is_allowed(allowed: bool) -> None:
+    vectors = {CANARY: [1.0, 0.0, 0.0], NEIGHBOURS[0]: [0.0, 1.0, 0.0]}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked = orjson.loads(request.content) if request.content else {}
+        if "poison" in str(asked.get("input")) and "num_gpu" not in asked["options"]:
+            return httpx.Response(400, json={"error": "embedding contains NaN or Inf values"})
+        if request.url.path != "/api/embed":
+            return served.answer(request)
+        rows = [vectors.get(t, [0.0, 0.0, 1.0]) for t in asked["input"]]
+        return httpx.Response(200, json={"embeddings": rows})
+
+    served = Served(canary=(1.0, 0.0, 0.0))
+    ollama = Ollama("gpu1", transport=httpx.MockTransport(answer), cpu_retry=allowed)
+    async with serving(ollama, model="m") as pool:
+        stats = Stats()
+        batch = texts(4, poison=[2])
+        outcomes = [o async for o in delivery_of(pool, stats=stats).embed(batch)]
+    rejected = [o.text.chunk_id.int for o in outcomes if isinstance(o, Rejected)]
+    assert (rejected, stats.altered) == (([], 1) if allowed else ([2], 0))
 
 
 async def test_a_text_over_the_context_is_rejected(faulty_ollama: Double, ollama: Ollama) -> None:
@@ -242,7 +354,7 @@ async def test_pauses_grow_with_every_failure(faulty_ollama: Double, ollama: Oll
         {"fault": "F8", "times": 3, "match": "th text"},
         {"fault": "F13", "times": 1, "match": "th text"},
     )
-    _, _, stats = await delivered(ollama, texts(4), Backoff(sleep, lambda: 0.5), retries=3)
+    _, _, stats = await delivered(ollama, texts(1), Backoff(sleep, lambda: 0.5), retries=3)
     assert pauses == [0.25, 0.5, 1.0, 2.0]
     assert stats.retries == 4
 

@@ -1,13 +1,21 @@
 import asyncio
+from functools import partial
 
 import httpx
+import numpy as np
+import orjson
 import pytest
 
 from ingestion_assets.embedding.breaker import Breaker
-from ingestion_assets.embedding.endpoint import Endpoint
+from ingestion_assets.embedding.endpoint import WASTE_FLOOR, Endpoint
 from ingestion_assets.embedding.limiter import Limiter
 from ingestion_assets.embedding.ollama import Identity, Ollama
-from ingestion_assets.errors import OllamaError, OllamaUnavailableError
+from ingestion_assets.errors import (
+    MixedVectorsError,
+    OllamaError,
+    OllamaUnavailableError,
+    WrongDimensionsError,
+)
 from ingestion_assets_tests.embedding.served import Served
 
 MODEL = Identity("m", "d" * 64, 2, 256, "0.33.0", {})
@@ -95,19 +103,6 @@ async def test_patience_is_the_clients_until_there_is_an_expectation() -> None:
     assert served.patience == [300, 30]
 
 
-async def test_patience_grows_with_the_work_ahead_up_to_the_clients() -> None:
-    served = Served()
-    one = endpoint(served.client(timeout=300))
-    await embed(one)
-    one._pace = 0.5
-    one.take(40)
-    await embed(one)
-    one.take(1000)
-    one._pace = 0.5
-    await embed(one)
-    assert served.patience == [300, 4 * 0.5 * 41, 300]
-
-
 async def test_a_timeout_makes_for_more_patience_until_the_next_answer() -> None:
     patience: list[float] = []
     late = [True, True, False, False]
@@ -141,6 +136,23 @@ async def test_requests_that_time_out_together_are_one_timeout() -> None:
     assert patience == [20] * 3 + [40] * 3
 
 
+async def test_a_timeout_is_the_texts_if_a_harmless_one_passes() -> None:
+    patience: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        patience.append(request.extensions["timeout"]["read"])
+        if b"quick brown fox" in request.content:
+            return httpx.Response(200, json={"embeddings": [[0.0, 1.0]]})
+        raise httpx.ReadTimeout("late")
+
+    one = endpoint(Ollama("gpu1", transport=httpx.MockTransport(answer), timeout=20))
+    for _ in range(3):
+        with pytest.raises(OllamaUnavailableError):
+            await embed(one)
+        assert await one.passes_canary(MODEL)
+    assert patience == [20, 40] * 3
+
+
 async def test_one_dead_vector_is_the_texts_and_many_are_the_servers() -> None:
     def answer(rows: list[list[float]]) -> Endpoint:
         return failing(httpx.Response(200, json={"embeddings": rows}))
@@ -156,6 +168,124 @@ async def test_a_canary_is_judged_by_its_vector() -> None:
     assert await endpoint(Served().client()).passes_canary(MODEL)
     assert not await endpoint(Served(canary=(0.0, 0.0)).client()).passes_canary(MODEL)
     assert not await failing(httpx.ConnectError("refused")).passes_canary(MODEL)
+
+
+async def test_canaries_asked_for_at_once_are_one() -> None:
+    sent: list[httpx.Request] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        await asyncio.sleep(0.01)
+        return Served().answer(request)
+
+    one = endpoint(Ollama("gpu1", transport=httpx.MockTransport(answer)))
+    assert await asyncio.gather(*(one.passes_canary(MODEL) for _ in range(5))) == [True] * 5
+    assert len(sent) == 1
+
+
+async def test_a_canary_waits_until_the_model_was_reloaded() -> None:
+    sent: list[tuple[int, str]] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/embed":
+            asked = orjson.loads(request.content)
+            sent.append((len(asked["input"]), asked["keep_alive"]))
+            await asyncio.sleep(0.01)
+        return Served().answer(request)
+
+    one = endpoint(Ollama("gpu1", transport=httpx.MockTransport(answer)))
+    first = asyncio.create_task(one.passes_canary(MODEL))
+    await asyncio.sleep(0)
+    reloading = asyncio.create_task(one.reload(MODEL, 0))
+    await asyncio.sleep(0)
+    last = asyncio.create_task(one.passes_canary(MODEL))
+    assert all(await asyncio.gather(first, reloading, last))
+    unload, load = (0, "0s"), (0, "10m")
+    assert sent == [(1, "10m"), unload, load, (1, "10m"), (3, "10m")]
+
+
+async def test_an_unload_waits_for_the_requests_under_way() -> None:
+    order: list[str] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        order.append(request.url.path)
+        if request.url.path == "/api/embed" and len(order) == 1:
+            await asyncio.sleep(0.01)
+            order.append("answered")
+        return Served().answer(request)
+
+    one = endpoint(Ollama("gpu1", transport=httpx.MockTransport(answer)))
+    await asyncio.gather(embed(one), one.reload(MODEL, 0))
+    assert order[:2] == ["/api/embed", "answered"]
+
+
+async def test_a_text_is_embedded_without_a_gpu_and_the_model_loaded_back() -> None:
+    options: list[object] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        options.append(orjson.loads(request.content)["options"])
+        return Served().answer(request)
+
+    one = endpoint(Ollama("gpu1", transport=httpx.MockTransport(answer)))
+    assert (await one.embed_on_cpu(MODEL, "x")).matrix.tolist() == [[0.0, -1.0]]
+    assert options == [{"num_gpu": 0}, {}]
+
+
+async def test_dimensions_that_change_are_counted_once_for_requests_under_way_together() -> None:
+    async def answer(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.01)
+        return httpx.Response(200, json={"embeddings": [[0.0, 0.0, 1.0]]})
+
+    one = endpoint(Ollama("gpu1", transport=httpx.MockTransport(answer)))
+    for expected in (1, 2):
+        said = await asyncio.gather(embed(one), embed(one), return_exceptions=True)
+        assert [type(error) for error in said] == [WrongDimensionsError] * 2
+        assert one.misfits == expected
+
+
+async def test_a_server_is_wasteful_if_too_many_requests_were_in_vain() -> None:
+    one = endpoint(Served().client())
+    one.wasted = WASTE_FLOOR
+    assert not one.wasteful
+    one.wasted += 1
+    assert one.wasteful
+    for _ in range(5):
+        await embed(one)
+    assert not one.wasteful
+
+
+async def test_the_latest_answers_are_checked_at_the_end() -> None:
+    mixed = False
+    vectors = {"The quick brown fox jumps over the lazy dog.": [1.0, 0.0]}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        rows = [vectors.get(t, [0.0, 1.0]) for t in orjson.loads(request.content)["input"]]
+        return httpx.Response(200, json={"embeddings": rows[::-1] if mixed else rows})
+
+    one = endpoint(Ollama("gpu1", transport=httpx.MockTransport(answer)))
+    one.trust.learn(np.array([1.0, 0.0], np.float32))
+    kept: list[str] = []
+    for name in ("checked", "held"):
+        one.take(2)
+        (await one.embed(MODEL, ["x", "y"])).probation.hold(partial(kept.append, name))
+    assert kept == ["checked"]
+    mixed = True
+    with pytest.raises(MixedVectorsError):
+        await one.settle(MODEL)
+    assert (kept, one.trust.lost()) == (["checked"], 1)
+
+
+async def test_latest_answers_that_cannot_be_checked_are_believed() -> None:
+    served = Served()
+    one = endpoint(served.client())
+    one.trust.learn(np.array([1.0, 0.0], np.float32))
+    kept: list[str] = []
+    for name in ("checked", "held"):
+        one.take(2)
+        (await one.embed(MODEL, ["x", "y"])).probation.hold(partial(kept.append, name))
+    served.installed = False
+    await one.settle(MODEL)
+    assert kept == ["checked", "held"]
 
 
 async def test_an_ejected_server_passes_no_canary_and_has_no_room() -> None:

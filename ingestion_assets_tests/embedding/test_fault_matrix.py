@@ -7,41 +7,48 @@ run fails and the next one, on a server that is well again, embeds what is missi
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
+from psycopg import sql
 
+from ingestion_assets.defs.drain import drain
 from ingestion_assets.embedding import Backoff, EmbeddingStream, Endpoints, Metrics, Ollama
+from ingestion_assets.embedding.trust import EVERY
 from ingestion_assets.errors import (
+    MixedVectorsError,
     ModelError,
-    OllamaAnswerError,
+    ModelMismatchError,
     OllamaAuthError,
     OllamaError,
     OllamaUnavailableError,
     PoisonTextError,
     RequestTooLargeError,
+    RetryBudgetError,
     TextTooLongError,
+    WrongDimensionsError,
 )
-from ingestion_assets.store import embeddings
+from ingestion_assets.store import canary, claims
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.generations import Generation
-from ingestion_assets.store.ledger import Failed
 from ingestion_assets.store.writers import EmbeddingsWriter
+from ingestion_assets_tests.conftest import fresh_database
 from ingestion_assets_tests.services.faulty_ollama import Double
 from ingestion_assets_tests.store import rows
 
 N = 2_000
-BATCH = 32
+BATCH = 64
 WORKERS = 4
 POISON = [f"poison {i}" for i in range(4)]
 TEXTS = POISON + [f"the {i}th text of many" for i in range(N - len(POISON))]
-BISECTION = 2 * BATCH + 4  # texts sent again until one of a batch is found guilty
-STEPS = 2 * 5 + 2  # requests for that, of 5 = log2(BATCH) halvings
+HALVINGS = 6  # log2(BATCH)
+STEPS = 2 * HALVINGS + 6  # requests until one text of a batch is found guilty
+CANARIES = HALVINGS + 6  # that are sent meanwhile
+BISECTION = 3 * BATCH + 4  # texts sent again in those requests
 ROUND = 2 * WORKERS * BATCH  # texts that are under way, or wait to be sent again
-NAMED = ("status", "variant", "retry_after")  # parts of a rule that tell cases apart
+NAMED = ("status", "variant", "retry_after", "after")  # parts of a rule that tell cases apart
 SOON = 0.05  # seconds; what production waits half a minute for
 FASTER = 50  # times, than production backs off
 
@@ -66,15 +73,21 @@ class Case:
     timeout: float = 5.0
     deadline: float = 20.0
     auto_pull: bool = False
+    batch: int = BATCH
 
 
+EVERY_OTHER = list(range(0, 9 * N, 2))
 HEALTHY = Case("", [], 0)
 
 
 @dataclass(frozen=True)
 class Run:
-    metrics: Metrics
+    stream: EmbeddingStream
     error: OllamaError | None
+
+    @property
+    def metrics(self) -> Metrics:
+        return self.stream.metrics
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,7 @@ class Partition:
     database: str
     connection: Connection
     generation: Generation
+    vectors: dict[str, bytes]
 
     async def embed(self, case: Case) -> Run:
         """What a run does with a partition: the stream into the writer, to the end."""
@@ -99,29 +113,31 @@ class Partition:
                 backoff=BACKOFF,
             )
             model = await pool.identify("all-minilm")
-            pages = embeddings.pages(
-                lambda: connect(self.database), self.generation, rows.KEY, None
-            )
+            pages = claims.pages(lambda: connect(self.database), self.generation, rows.KEY)
             stream = EmbeddingStream(
-                pool, model, lambda: next(pages, []), batch_size=BATCH, backoff=BACKOFF, grace=0.5
+                pool,
+                model,
+                lambda: next(pages, []),
+                batch_size=case.batch,
+                backoff=BACKOFF,
+                grace=0.5,
             )
             self.double.break_by(*case.rules)
-            error = await self._written(stream)
-            return Run(stream.metrics, error)
+            return Run(stream, await self._written(stream))
 
     async def _written(self, stream: EmbeddingStream) -> OllamaError | None:
         writer = EmbeddingsWriter(self.connection, rows.KEY, self.generation)
-        writer.begin()
-        error = None
         try:
-            async with aclosing(aiter(stream)) as batches:
-                async for vectors in batches:
-                    writer.write(vectors)
-        except OllamaError as exc:
-            error = exc
-        writer.reject([Failed.of(bad.text, bad.error) for bad in stream.rejected])
-        writer.finish()
-        return error
+            await drain(stream, writer, lambda: None)
+        except OllamaError as error:
+            return error
+        return None
+
+    def empty(self) -> None:
+        """Have all texts wait for their vectors, as if nothing had been tried."""
+        self.connection.execute(sql.SQL("TRUNCATE {}").format(self.generation.table))
+        self.connection.execute("TRUNCATE ingestion.ledger")
+        self.connection.execute("UPDATE ingestion.generations SET canary = NULL")
 
     def stored(self) -> set[str]:
         """The texts that have a vector, each of which must be the text's own."""
@@ -131,15 +147,22 @@ class Partition:
         ).fetchall()
         embedded = [row for row in texts if row[0] in found]
         for chunk, hashed, text in embedded:
-            assert found[chunk] == (hashed, self.double.vector(text).astype(">f4").tobytes())
+            assert found[chunk] == (hashed, self.vectors[text])
         return {text for _, _, text in embedded}
 
-    def rejected(self) -> dict[str, str]:
-        """Texts in the ledger and the classes of their errors."""
+    def failed(self, *, quarantined: bool) -> dict[str, str]:
+        """Texts that failed according to the ledger, and the classes of their errors."""
         query = (
             "SELECT text, error_class FROM ingestion.ledger JOIN ingestion.chunks USING (chunk_id)"
+            " WHERE state = 'error' AND quarantined = %s"
         )
-        return dict(self.connection.execute(query).fetchall())
+        return dict(self.connection.execute(query, (quarantined,)).fetchall())
+
+    def canaries(self, run: Run) -> int:
+        """Requests of a run besides those of its texts, without the ones that every run sends."""
+        usual = 1 + 2 + 1  # to load the model, to prove it, to settle the latest answers
+        requests: int = self.double.stats()["requests"]["/api/embed"]
+        return requests - run.metrics.requests - usual
 
     def heal(self) -> None:
         """Have the server well again, with counts at zero."""
@@ -157,7 +180,7 @@ def _named(fault: str, rule: dict[str, Any]) -> str:
 
 
 def once(fault: str, resent: int = BATCH, timeout: float = 5.0, **rule: Any) -> Case:
-    struck = {"fault": fault, "match": "many", "nth": [10], "seconds": 9, **rule}
+    struck = {"fault": fault, "match": "many", "nth": [5], "seconds": 9, **rule}
     return Case(_named(fault, rule), [struck], resent, timeout=timeout)
 
 
@@ -168,14 +191,17 @@ def now_and_then(fault: str, timeout: float = 5.0, **rule: Any) -> Case:
 
 
 def for_a_while(fault: str, resent: int = 4 * ROUND, timeout: float = 5.0, **rule: Any) -> Case:
-    struck = {"fault": fault, "match": " ", "after": 12, "lasts": 0.2, **rule}
+    struck = {"fault": fault, "match": " ", "after": 6, "lasts": 0.2, **rule}
     return Case(_named(fault, rule), [struck], resent, timeout=timeout)
 
 
-def poison(fault: str, rejects: type[OllamaError], attempts: int = 1, **rule: Any) -> Case:
+def poison(
+    fault: str, rejects: type[OllamaError], timeout: float = 5.0, others: int = 0, **rule: Any
+) -> Case:
+    """Others: requests more, because batches got smaller."""
     struck, n = {"fault": fault, "match": "poison", **rule}, len(POISON)
-    resent, requests = n * attempts * BISECTION, n * attempts * STEPS
-    return Case(_named(fault, rule), [struck], resent, requests, rejects)
+    resent, requests = n * BISECTION, n * STEPS + others
+    return Case(_named(fault, rule), [struck], resent, requests, rejects, timeout=timeout)
 
 
 def too_large(fault: str, resent: int, timeout: float = 5.0, **rule: Any) -> Case:
@@ -188,10 +214,15 @@ def from_then_on(
     fails: type[OllamaError] = OllamaUnavailableError,
     timeout: float = 5.0,
     resent: int = 4 * ROUND,
+    deadline: float = 0.4,
+    batch: int = BATCH,
     **rule: Any,
 ) -> Case:
-    struck = {"fault": fault, "match": " ", "after": 24, "seconds": 9, **rule}
-    return Case(_named(fault, rule), [struck], resent, fails=fails, timeout=timeout, deadline=0.4)
+    struck = {"fault": fault, "match": " ", "after": 12, "seconds": 9, **rule}
+    name = _named(fault, rule)
+    return Case(
+        name, [struck], resent, fails=fails, timeout=timeout, deadline=deadline, batch=batch
+    )
 
 
 PASSING = [
@@ -229,17 +260,18 @@ LASTING = [
     *(for_a_while(fault) for fault in ("F6", "F9", "F10", "F16")),
     for_a_while("F4", timeout=0.1, seconds=9),
     for_a_while("F12", variant="missing"),
-    for_a_while("F13", resent=N),
-    for_a_while("F14", resent=N, status=429),
+    for_a_while("F13", resent=3 * N),
+    for_a_while("F14", resent=3 * N, status=429),
     for_a_while("F18", timeout=0.1),
 ]
 POISONED = [
     *(poison(fault, PoisonTextError) for fault in ("F6", "F9", "F10", "F11")),
     poison("F16", TextTooLongError),
     poison("F14", RequestTooLargeError, status=413),
-    *(poison("F12", PoisonTextError, 5, variant=v) for v in ("missing", "empty")),
-    poison("F8", PoisonTextError, 5),
-    poison("F14", PoisonTextError, 5, status=500),
+    *(poison("F12", PoisonTextError, variant=v) for v in ("missing", "empty")),
+    poison("F8", PoisonTextError, others=N // 8),
+    poison("F14", PoisonTextError, status=500),
+    poison("F18", PoisonTextError, timeout=0.1, others=N // 8),
 ]
 LARGE = [
     too_large("F4", resent=2 * ROUND, timeout=0.1, seconds=0.5),
@@ -254,18 +286,26 @@ FINAL = [
     *(from_then_on(fault) for fault in ("F2", "F3", "F7", "F8", "F11", "F14", "F19")),
     *(from_then_on(fault) for fault in ("F6", "F9", "F10", "F16")),
     *(from_then_on(fault, timeout=0.1) for fault in ("F4", "F5", "F18")),
-    *(from_then_on("F12", variant=v) for v in ("missing", "dimension", "null")),
+    *(from_then_on("F12", variant=v) for v in ("missing", "null")),
     from_then_on("F11", variant="state"),
-    from_then_on("F13", resent=N),
-    from_then_on("F14", resent=N, status=429),
-    from_then_on("F15", OllamaAuthError),
-    from_then_on("F15", OllamaAuthError, status=403),
-    from_then_on("F17", ModelError),
-    from_then_on("F21", OllamaAnswerError, after=0),
+    from_then_on("F13", resent=3 * N),
+    from_then_on("F14", resent=3 * N, status=429),
+]
+# What ends a run by itself, long before the deadline.
+HOPELESS = [
+    from_then_on("F12", WrongDimensionsError, variant="dimension", deadline=600),
+    from_then_on(
+        "F14", RetryBudgetError, nth=EVERY_OTHER, match="many", resent=N, deadline=600, batch=8
+    ),
+    from_then_on("F15", OllamaAuthError, deadline=600),
+    from_then_on("F15", OllamaAuthError, status=403, deadline=600),
+    from_then_on("F17", ModelError, deadline=600),
+    from_then_on("F21", MixedVectorsError, resent=EVERY + ROUND, deadline=600),
+    from_then_on("F21", MixedVectorsError, after=0, deadline=600),
 ]
 
 
-DELETED = {"fault": "F17", "match": "many", "nth": [24]}
+DELETED = {"fault": "F17", "match": "many", "nth": [12]}
 
 
 async def _sooner(seconds: float) -> None:
@@ -279,14 +319,20 @@ def name(case: Case) -> str:
     return case.name
 
 
-@pytest.fixture
-def partition(faulty_ollama: Double, database: str) -> Iterator[Partition]:
-    faulty_ollama.reset()
-    with connect(database) as connection:
+@pytest.fixture(scope="module")
+def _partition(_double: Double, postgres: str, template: str) -> Iterator[Partition]:
+    with fresh_database(postgres, template) as database, connect(database) as connection:
         rows.store(connection, "a.md", TEXTS)
-        partition = Partition(faulty_ollama, database, connection, rows.generation(connection, 384))
-        yield partition
-        partition.heal()
+        generation = rows.generation(connection, 384)
+        vectors = {text: _double.vector(text).astype(">f4").tobytes() for text in TEXTS}
+        yield Partition(_double, database, connection, generation, vectors)
+
+
+@pytest.fixture
+def partition(faulty_ollama: Double, _partition: Partition) -> Iterator[Partition]:
+    _partition.empty()
+    yield _partition
+    _partition.heal()
 
 
 @pytest.mark.parametrize("case", PASSING, ids=name)
@@ -311,18 +357,19 @@ async def test_what_is_too_large_is_sent_in_parts(case: Case, partition: Partiti
 
 @pytest.mark.parametrize("case", POISONED, ids=name)
 async def test_a_bad_text_costs_only_itself(case: Case, partition: Partition) -> None:
-    await completes(case, partition)
+    run = await completes(case, partition)
+    assert partition.canaries(run) <= len(POISON) * CANARIES
     assert (await partition.embed(case)).metrics.texts_sent == 0
 
 
 @pytest.mark.parametrize("case", FINAL, ids=name)
 async def test_the_next_run_does_what_this_one_could_not(case: Case, partition: Partition) -> None:
-    left = check(case, await partition.embed(case), partition)
-    assert left > 0
-    partition.heal()
-    second = await partition.embed(HEALTHY)
-    assert (second.error, second.metrics.texts_sent) == (None, left)
-    assert partition.stored() == set(TEXTS)
+    await ends_and_is_resumed(case, partition)
+
+
+@pytest.mark.parametrize("case", HOPELESS, ids=name)
+async def test_what_no_waiting_cures_ends_the_run(case: Case, partition: Partition) -> None:
+    await ends_and_is_resumed(case, partition)
 
 
 async def test_a_deleted_model_is_pulled_and_the_run_goes_on(partition: Partition) -> None:
@@ -335,22 +382,46 @@ async def test_a_pull_that_fails_ends_the_run(variant: str, partition: Partition
     broken = {"fault": "F22", "path": "/api/pull", "variant": variant}
     case = Case("", [DELETED, broken], ROUND, fails=ModelError, auto_pull=True)
     check(case, await partition.embed(case), partition)
-    assert partition.rejected() == {}
+    assert partition.failed(quarantined=True) == {}
 
 
-async def completes(case: Case, partition: Partition) -> None:
+async def test_a_model_that_gives_other_vectors_than_before_stores_none(
+    partition: Partition,
+) -> None:
+    other = partition.double.vector("no canary")
+    canary.keep(partition.connection, partition.generation, other)
+    case = Case("", [], 0, fails=ModelMismatchError)
+    assert check(case, await partition.embed(case), partition) == N
+
+
+async def completes(case: Case, partition: Partition) -> Run:
     """Every text is stored, or rejected by name."""
-    assert check(case, await partition.embed(case), partition) == 0
+    run = await partition.embed(case)
+    assert check(case, run, partition) == 0
+    return run
+
+
+async def ends_and_is_resumed(case: Case, partition: Partition) -> None:
+    """The run fails, and the next one embeds what is left and no more."""
+    left = check(case, await partition.embed(case), partition)
+    assert left > 0
+    partition.heal()
+    second = await partition.embed(HEALTHY)
+    assert (second.error, second.metrics.texts_sent) == (None, left)
+    assert partition.stored() == set(TEXTS)
 
 
 def check(case: Case, run: Run, partition: Partition) -> int:
-    """The run ended as it must, and only bad texts have no vector; returns how many are left."""
-    metrics, stored, rejected = run.metrics, partition.stored(), partition.rejected()
+    """The run ended as it must, and the ledger knows every text without a vector; their number."""
+    metrics, stored = run.metrics, partition.stored()
+    rejected, failed = (partition.failed(quarantined=q) for q in (True, False))
     assert isinstance(run.error, case.fails or type(None)), run.error
     assert rejected == (dict.fromkeys(POISON, case.rejects.__name__) if case.rejects else {})
-    assert stored.isdisjoint(rejected)
+    assert stored | rejected.keys() | failed.keys() == set(TEXTS)
+    assert len(stored) + len(rejected) + len(failed) == N
+    assert set(failed.values()) <= {type(run.error).__name__}
     assert len(stored) == metrics.texts_embedded
     assert metrics.texts_sent <= len(stored) + len(rejected) + case.resent
     if case.requests is not None:
         assert metrics.requests <= -(-N // BATCH) + case.requests
-    return N - len(stored) - len(rejected)
+    return len(failed)

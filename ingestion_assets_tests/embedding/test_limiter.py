@@ -100,7 +100,29 @@ def test_a_queue_that_is_still_filling_does_not_pass_for_throughput() -> None:
     simulation = Simulation(replace(FOUR, rtt=0.2))  # kept busy by 15.1
     limiter = Limiter(maximum=64, clock=simulation.clock)
     simulation.play(limiter, 200)
-    assert limiter.state().highest <= 20
+    assert limiter.limit <= 24  # of the 32 that the first rounds led to
+
+
+@pytest.mark.parametrize(("slots", "rounds"), [(8, 1), (16, 2)])
+def test_idle_slots_are_filled_within_the_first_rounds(slots: int, rounds: int) -> None:
+    simulation = Simulation(replace(SIXTEEN, slots=slots))
+    limiter = Limiter(maximum=16, clock=simulation.clock)
+    run = simulation.play(limiter, 100)
+    filled = next(when for when, limit in run.limits if limit >= slots)
+    assert filled <= 0.075 * rounds + 0.001  # seconds; a request takes 0.074
+
+
+def test_the_first_rounds_are_not_fooled_by_one_slot() -> None:
+    simulation = Simulation(replace(ONE, jitter=0.1))
+    run = simulation.play(Limiter(maximum=16, clock=simulation.clock), 12)
+    assert {limit for _, limit in run.limits[:12]} == {4}
+
+
+def test_the_first_rounds_end_with_the_first_congestion() -> None:
+    simulation = Simulation(replace(SIXTEEN, concurrent=5))
+    limiter = Limiter(maximum=64, clock=simulation.clock)
+    simulation.play(limiter, 40)
+    assert limiter.state().highest <= 8
 
 
 def test_latency_that_buys_throughput_is_accepted() -> None:

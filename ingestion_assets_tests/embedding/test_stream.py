@@ -9,9 +9,15 @@ import pytest
 from ingestion_assets.changes import Text, Vectors
 from ingestion_assets.embedding import stream as module
 from ingestion_assets.embedding.endpoints import Endpoints
-from ingestion_assets.embedding.ollama import CANARY, Ollama
+from ingestion_assets.embedding.ollama import CANARY, NEIGHBOURS, Ollama
 from ingestion_assets.embedding.stream import EmbeddingStream
-from ingestion_assets.errors import ModelError, OllamaUnavailableError, StoreUnavailableError
+from ingestion_assets.embedding.trust import EVERY
+from ingestion_assets.errors import (
+    ModelError,
+    ModelMismatchError,
+    OllamaUnavailableError,
+    StoreUnavailableError,
+)
 from ingestion_assets_tests.embedding.given import AT_ONCE, paged, text, texts
 from ingestion_assets_tests.services.faulty_ollama import Double, running
 
@@ -52,7 +58,7 @@ async def test_every_text_gets_its_own_vector(faulty_ollama: Double) -> None:
     assert (metrics.texts_sent, metrics.texts_embedded, metrics.requests) == (2_000, 2_000, 63)
     assert (metrics.retries, metrics.rejected, metrics.deferred) == (0, 0, 0)
     assert metrics.p95_ms >= metrics.p50_ms > 0
-    assert set(faulty_ollama.stats()["repeated"]) == {CANARY}
+    assert set(faulty_ollama.stats()["repeated"]) == {CANARY, *NEIGHBOURS}
 
 
 async def test_no_texts_make_no_requests(faulty_ollama: Double) -> None:
@@ -131,6 +137,47 @@ async def test_poison_in_two_thousand_loses_only_itself(faulty_ollama: Double) -
     assert stream.metrics.rejected == 4
 
 
+async def test_a_twin_of_a_rejected_text_is_not_sent(faulty_ollama: Double) -> None:
+    faulty_ollama.break_by({"fault": "F10", "match": "poison"})
+    given = [text(0, "poison"), *texts(200)[1:], text(200, "poison")]
+    _, stream = await embedded(faulty_ollama, given, workers=1, batch_size=8)
+    assert [r.text.chunk_id.int for r in stream.rejected] == [0]
+    assert stream.deferred == 1
+
+
+async def test_rejected_texts_are_to_be_had_with_each_batch(
+    faulty_ollama: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STORE_SECONDS", 0.01)
+    faulty_ollama.break_by({"fault": "F10", "match": "poison"})
+    given = texts(40, poison=range(40))
+    async with Ollama(faulty_ollama.url) as ollama:
+        stream = EmbeddingStream(ollama, await ollama.identify("all-minilm"), paged(given))
+        taken = []
+        async for vectors in stream:
+            assert vectors.matrix.shape == (0, 384)
+            taken.append([r.text.chunk_id.int for r in stream.take_rejected()])
+    assert len(taken) > 1
+    assert sorted(n for some in taken for n in some) == list(range(40))
+    assert stream.take_rejected() == []
+    assert stream.metrics.rejected == 40
+
+
+async def test_the_canary_is_known_with_the_first_batch(faulty_ollama: Double) -> None:
+    _, stream = await embedded(faulty_ollama, texts(1))
+    assert stream.canary is not None
+    assert np.array_equal(stream.canary, faulty_ollama.vector(CANARY))
+
+
+async def test_another_canary_than_in_an_earlier_run_ends_the_stream(faulty_ollama: Double) -> None:
+    async with Ollama(faulty_ollama.url) as ollama:
+        stream = EmbeddingStream(ollama, await ollama.identify("all-minilm"), paged(texts(1)))
+        stream.canary = faulty_ollama.vector("another text")
+        with pytest.raises(ModelMismatchError, match="when the stored vectors were made"):
+            _ = [vectors async for vectors in stream]
+    assert faulty_ollama.stats()["repeated"].keys() <= {CANARY}
+
+
 async def test_a_server_that_fails_now_and_then_loses_nothing(faulty_ollama: Double) -> None:
     faults = ("F2", "F3", "F6", "F7", "F8", "F11", "F13", "F14", "F19")
     faulty_ollama.break_by(
@@ -166,7 +213,7 @@ async def test_what_was_embedded_is_yielded_before_the_error(faulty_ollama: Doub
             await collect(stream, batches)
     yielded = sum(len(vectors.ids) for vectors in batches)
     assert yielded == stream.metrics.texts_embedded
-    assert yielded == faulty_ollama.stats()["texts_embedded"] - 4
+    assert yielded == faulty_ollama.stats()["texts_embedded"] - 4 - 2  # canaries
     assert yielded >= 86 * 16
 
 
@@ -274,7 +321,7 @@ async def test_a_slow_consumer_holds_the_stream_back(faulty_ollama: Double) -> N
             while before != stream.metrics.texts_sent:
                 before = stream.metrics.texts_sent
                 await asyncio.sleep(0.3)
-    assert before <= 2 * module.STORE_ROWS + 2 * 4 * 500
+    assert before <= 2 * module.STORE_ROWS + 2 * 4 * 500 + EVERY
     assert before < 40_000
 
 
