@@ -13,6 +13,7 @@ EXAMPLES = [
     pytest.param(code, id=page.stem)
     for page in PAGES
     for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    if "@dg.asset" in code
 ]
 
 
