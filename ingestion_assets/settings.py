@@ -151,9 +151,7 @@ class Settings:
             worker_rate=_number(env, "INGEST_WORKER_RATE", cls.worker_rate, 0, 1_000_000),
             worker_host=env.get("INGEST_WORKER_HOST", cls.worker_host),
             worker_port=_integer(env, "INGEST_WORKER_PORT", cls.worker_port, 0, 65_535),
-            quarantine_share=_number(
-                env, "INGEST_QUARANTINE_SHARE", cls.quarantine_share, 0, 1
-            ),
+            quarantine_share=_number(env, "INGEST_QUARANTINE_SHARE", cls.quarantine_share, 0, 1),
             fresh_hours=_number(env, "INGEST_FRESH_HOURS", cls.fresh_hours, 0.01, 87_600),
             chunk_tokens=_integer(env, "INGEST_CHUNK_TOKENS", cls.chunk_tokens, 16, 8192),
             chunk_overlap=_integer(
