@@ -141,14 +141,17 @@ class Partition:
 
     def stored(self) -> set[str]:
         """The texts that have a vector, each of which must be the text's own."""
-        found = rows.stored_vectors(self.connection, self.generation)
-        texts = self.connection.execute(
-            "SELECT chunk_id, content_hash, text FROM ingestion.chunks", binary=True
+        query = sql.SQL(
+            "SELECT c.text, vector_send(e.embedding), e.content_hash = c.content_hash"
+            " FROM {} e JOIN ingestion.chunks c USING (chunk_id)"
+        )
+        embedded = self.connection.execute(
+            query.format(self.generation.table), binary=True
         ).fetchall()
-        embedded = [row for row in texts if row[0] in found]
-        for chunk, hashed, text in embedded:
-            assert found[chunk] == (hashed, self.vectors[text])
-        return {text for _, _, text in embedded}
+        header = 4  # bytes before the numbers
+        for text, vector, is_present in embedded:
+            assert (vector[header:], is_present) == (self.vectors[text], True)
+        return {text for text, _, _ in embedded}
 
     def failed(self, *, quarantined: bool) -> dict[str, str]:
         """Texts that failed according to the ledger, and the classes of their errors."""
@@ -214,7 +217,7 @@ def from_then_on(
     fails: type[OllamaError] = OllamaUnavailableError,
     timeout: float = 5.0,
     resent: int = 4 * ROUND,
-    deadline: float = 0.4,
+    deadline: float = 0.25,
     batch: int = BATCH,
     **rule: Any,
 ) -> Case:
@@ -271,7 +274,7 @@ POISONED = [
     *(poison("F12", PoisonTextError, variant=v) for v in ("missing", "empty")),
     poison("F8", PoisonTextError, others=N // 8),
     poison("F14", PoisonTextError, status=500),
-    poison("F18", PoisonTextError, timeout=0.1, others=N // 8),
+    poison("F18", PoisonTextError, timeout=0.05, others=N // 8),
 ]
 LARGE = [
     too_large("F4", resent=2 * ROUND, timeout=0.1, seconds=0.5),
@@ -281,8 +284,8 @@ LARGE = [
     too_large("F14", resent=N, status=413),
 ]
 FINAL = [
-    from_then_on("F1", times=1, seconds=0.6),
-    from_then_on("F20", times=1, seconds=0.6),
+    from_then_on("F1", times=1, seconds=0.4),
+    from_then_on("F20", times=1, seconds=0.4),
     *(from_then_on(fault) for fault in ("F2", "F3", "F7", "F8", "F11", "F14", "F19")),
     *(from_then_on(fault) for fault in ("F6", "F9", "F10", "F16")),
     *(from_then_on(fault, timeout=0.1) for fault in ("F4", "F5", "F18")),
