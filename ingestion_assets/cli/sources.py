@@ -95,7 +95,7 @@ def _show(listed: Sequence[Listed]) -> None:
     table.add_column("root", overflow="fold")
     for row in listed:
         if row.documents is None:
-            table.add_row(row.source, "–", str(row.buckets), row.root)
+            table.add_row(row.source, "-", str(row.buckets), row.root)
         else:
             root = os.path.relpath(row.root)
             table.add_row(row.source, f"{row.documents:,}", str(row.buckets), root)

@@ -1,7 +1,7 @@
 """The three assets: documents, their chunks, and the chunks' vectors."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +83,10 @@ def sources(
     """
     source = catalog.source(context.partition_key)
     if config.root is not None:
-        source = replace(source, root=Path(config.root).resolve())
+        source = source.moved(Path(config.root))
     settings = {**asdict(source), "root": str(source.root)}
-    store.call(register, source.name, "files", source.buckets, settings)
+    kind = "python" if source.python else "files"
+    store.call(register, source.name, kind, source.buckets, settings)
     known = store.call(document_store.known, context.partition_key)
     return Reconciliation(
         source,

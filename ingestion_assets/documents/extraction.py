@@ -29,18 +29,21 @@ _BLOCKS: dict[str, Callable[[str], list[Block]]] = {
 }
 
 
-def extract(uri: str, raw: bytes) -> Extract:
+def extract(uri: str, raw: bytes, media_type: str | None = None) -> Extract:
     """The text of a document, with its title and what its front matter says.
 
     `metadata` also has the `encoding`, and, if there were any, the numbers of `replaced_bytes`
     (broken ones, now U+FFFD) and `removed_nuls`. An empty file has an empty text.
+
+    Args:
+        media_type: how to read it, one of `media.READ`; told by name and content if not given.
 
     Raises:
         UnsupportedMediaError: not text; says what it looks like.
         ExtractionError: text that cannot be decoded or parsed.
     """
     decoded = decoding.decode(uri, raw)
-    media_type = media.media_type(uri, decoded.text)
+    media_type = media_type or media.media_type(uri, decoded.text)
     metadata: dict[str, Any] = {"encoding": decoded.encoding}
     if decoded.replaced:
         metadata["replaced_bytes"] = decoded.replaced

@@ -7,6 +7,7 @@ MARKDOWN = "text/markdown"
 PLAIN = "text/plain"
 RST = "text/x-rst"
 HTML = "text/html"
+READ = (MARKDOWN, PLAIN, RST, HTML)
 
 _BY_SUFFIX = {
     ".md": MARKDOWN,

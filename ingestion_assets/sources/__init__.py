@@ -1,7 +1,8 @@
-"""Where documents come from: files in, changes to the stored documents out."""
+"""Where documents come from: files or records in, changes to the stored documents out."""
 
 from ingestion_assets.sources.config import load
 from ingestion_assets.sources.reconcile import Counts, Failure, Reconciliation, document_id
+from ingestion_assets.sources.record import Record
 from ingestion_assets.sources.source import Source
 
-__all__ = ["Counts", "Failure", "Reconciliation", "Source", "document_id", "load"]
+__all__ = ["Counts", "Failure", "Reconciliation", "Record", "Source", "document_id", "load"]

@@ -1,6 +1,5 @@
 """sources.yaml in, checked sources out; or one error that names all that is wrong with it."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from ingestion_assets.errors import ConfigError
+from ingestion_assets.sources.record import UNSTORABLE
 from ingestion_assets.sources.source import Source
 
 Problem = tuple[int, str]  # line, from 1; what is wrong there, and the remedy
@@ -27,7 +27,7 @@ _REMEDIES = {
     "string_type": "not a string; put it in quotes",
     "int_type": "not a whole number; write digits only, without quotes",
 }
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_OF_FOLDERS = ("root", "include", "exclude")
 
 
 class _File(BaseModel):
@@ -48,13 +48,14 @@ class _Loader(yaml.SafeLoader):
 def load(path: Path) -> list[Source]:
     """The sources of a file, in its order; roots are relative to the file's folder.
 
-    That a root is there is checked when it is read: a share may be mounted later.
+    That a root or a function is there is checked when it is read: a share may be mounted later.
 
     Raises:
         ConfigError: names file, line, value and remedy of everything that is wrong.
     """
     node, data = _parse(path)
     problems = [*_unstorable(node), *_duplicate_keys(node), *_duplicate_names(node)]
+    problems += _origins(node, data)
     try:
         sources = _File.model_validate(data).sources
     except ValidationError as exc:
@@ -104,7 +105,7 @@ def _nodes(node: yaml.Node) -> Iterator[yaml.Node]:
 
 def _unstorable(root: yaml.Node) -> Iterator[Problem]:
     for node in _nodes(root):
-        if isinstance(node, yaml.ScalarNode) and _UNSTORABLE.search(node.value):
+        if isinstance(node, yaml.ScalarNode) and UNSTORABLE.search(node.value):
             yield _line(node), f"{node.value!r}: has a character that cannot be stored; remove it"
 
 
@@ -121,6 +122,24 @@ def _duplicate_names(root: yaml.Node) -> Iterator[Problem]:
     yield from _repeated([name for name in names if name], "source name")
 
 
+def _origins(node: yaml.Node, data: Any) -> Iterator[Problem]:
+    """What is wrong with where documents come from: a folder or a function, and only one."""
+    entries = data.get("sources") if isinstance(data, dict) else None
+    for number, entry in enumerate(entries if isinstance(entries, list) else []):
+        if not isinstance(entry, dict):
+            continue
+        if "python" in entry:
+            for key in [key for key in _OF_FOLDERS if key in entry]:
+                line = _at(node, ("sources", number, key))
+                yield line, f"{key}: belongs to a folder, not to `python`; remove one of them"
+        elif "arguments" in entry:
+            line = _at(node, ("sources", number, "arguments"))
+            yield line, "arguments: belong to `python`; add that, or remove them"
+        elif "root" not in entry:
+            line = _at(node, ("sources", number))
+            yield line, f"sources.{number}.root: is missing; add it, or `python`"
+
+
 def _repeated(nodes: Sequence[yaml.Node], what: str) -> Iterator[Problem]:
     first: dict[str, int] = {}
     for node in nodes:
@@ -130,14 +149,19 @@ def _repeated(nodes: Sequence[yaml.Node], what: str) -> Iterator[Problem]:
 
 
 def _problem(root: yaml.Node, error: ErrorDetails) -> Problem:
+    where = ".".join(str(part) for part in error["loc"]) or "file"
+    return _at(root, error["loc"]), f"{where}: {_explained(error)}"
+
+
+def _at(root: yaml.Node, place: Sequence[int | str]) -> int:
+    """The line of a key or an entry, or of what is nearest above it."""
     key, node = root, root
-    for part in error["loc"]:
+    for part in place:
         found, child = _child(node, part)
         if found is None or child is None:
             break
         key, node = found, child
-    where = ".".join(str(part) for part in error["loc"]) or "file"
-    return _line(key), f"{where}: {_explained(error)}"
+    return _line(key)
 
 
 def _explained(error: ErrorDetails) -> str:

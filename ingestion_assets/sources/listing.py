@@ -20,7 +20,8 @@ _MODULUS = 2**64
 def digests(source: Source, stored: Iterable[Entry] | None = None) -> dict[str, str]:
     """A digest of every partition, by its key; it changes when a run would find a difference.
 
-    No file is read. A folder that cannot be listed changes the digests of all partitions.
+    No file is read. A folder that cannot be listed changes the digests of all partitions. A
+    function is not called: its digests differ from what is stored, and change with its settings.
 
     Args:
         stored: documents, in any order, to be taken for the source's files.
@@ -42,6 +43,9 @@ def digests(source: Source, stored: Iterable[Entry] | None = None) -> dict[str, 
 
 
 def _walked(source: Source) -> Iterator[Entry | SourceError]:
+    if source.python is not None:
+        yield SourceError(source.python, "what it yields is not known before it is called")
+        return
     for found in files.walk(source):
         if isinstance(found, SourceError):
             yield found

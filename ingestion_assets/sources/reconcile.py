@@ -1,7 +1,7 @@
-"""A partition's files and what the store knows of them in, the difference out."""
+"""A partition's documents and what the store knows of them in, the difference out."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from itertools import islice
@@ -11,8 +11,9 @@ from ingestion_assets import documents
 from ingestion_assets.changes import Changes
 from ingestion_assets.documents.document import Document, Known
 from ingestion_assets.errors import MassDeletionError, SourceError, UnsupportedMediaError
-from ingestion_assets.sources import files
+from ingestion_assets.sources import files, python
 from ingestion_assets.sources.files import Found
+from ingestion_assets.sources.record import Record, checked
 from ingestion_assets.sources.source import Source
 
 _BATCH = 100  # documents
@@ -33,14 +34,15 @@ def document_id(source: str, uri: str) -> UUID:
 
 @dataclass(slots=True)
 class Counts:
-    """What became of a partition's files.
+    """What became of a partition's files, or of the records of a function.
 
     Attributes:
         seen: files found: the sum of new, changed, touched, unchanged, failed and skipped, but for
             failed folders and for files that vanished again.
         touched: same content, another time stamp.
         skipped: content that is not text, and never was.
-        bytes_read: of files whose time stamp or size did not tell that they are unchanged.
+        bytes_read: of records, and of files whose time stamp or size did not tell that they are
+            unchanged.
     """
 
     seen: int = 0
@@ -56,7 +58,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A file, or a folder (with a slash at the end), that could not be read, and why."""
+    """A file, a folder (with a slash at the end) or a record that could not be read, and why."""
 
     uri: str
     error_class: str
@@ -69,10 +71,10 @@ class Reconciliation:
     New and changed documents come as rows; so do those that only have a new time stamp, so that
     the store takes it over. A stored document whose file or folder cannot be read stays stored.
 
-    Iterating raises SourceError if the root is missing, unreadable or replaced meanwhile, and
-    MassDeletionError if it is empty while documents of it are stored, or if the partition would
-    lose more than a third of them: then a share is not mounted, most likely, and nothing is
-    deleted unasked.
+    Iterating raises SourceError if the root is missing, unreadable or replaced meanwhile, or if
+    the function fails; ConfigError if there is no such function; and MassDeletionError if the
+    source is empty while documents of it are stored, or if the partition would lose more than a
+    third of them: then a share is not mounted, most likely, and nothing is deleted unasked.
 
     Args:
         reread: read and write every document, whatever is stored of it.
@@ -101,7 +103,9 @@ class Reconciliation:
         self._known = known
         self._reread = reread
         self._allow_deletion = allow_deletion
-        self._kept: set[str] = set()  # uris of files that are there, and of folders that failed
+        self._kept: set[str] = set()  # uris of what is there, and of folders that failed
+        self._folders: list[str] = []  # those that failed
+        self._yielded = 0  # by a function, for all partitions
 
     def __iter__(self) -> Iterator[Changes[Document]]:
         batch: list[Document] = []
@@ -120,9 +124,7 @@ class Reconciliation:
             yield Changes(gone=ids)
 
     def _documents(self) -> Iterator[Document]:
-        for found in files.walk(self._source, self._partition_key):
-            self._kept.add(found.uri)
-            self.counts.seen += not found.uri.endswith("/")
+        for found in self._found():
             try:
                 if isinstance(found, SourceError):
                     raise found
@@ -133,27 +135,57 @@ class Reconciliation:
                 if document:
                     yield document
 
-    def _examine(self, found: Found) -> Document | None:
+    def _found(self) -> Iterator[Found | Record | SourceError]:
+        """What there is of the partition, taken down as kept."""
+        for found in self._listed():
+            folder = self._source.python is None and found.uri.endswith("/")
+            if folder or not found.uri:
+                self._folders.append(found.uri)
+            self.counts.seen += not folder
+            twice = isinstance(found, Record) and found.uri in self._kept
+            self._kept.add(found.uri)
+            yield SourceError(found.uri, "is yielded twice; leave one out") if twice else found
+
+    def _listed(self) -> Iterator[Found | Record | SourceError]:
+        if self._source.python is None:
+            yield from files.walk(self._source, self._partition_key)
+            return
+        for record in python.records(self._source):
+            self._yielded += 1
+            if self._source.partition_key(record.uri) == self._partition_key:
+                yield record
+
+    def _examine(self, found: Found | Record) -> Document | None:
         """The document to store, or None if the stored one is right or the file has vanished."""
         known = self._known.get(found.uri)
+        now = datetime.now(UTC)
+        record = self._read(found, known)
+        if record is None:
+            return None
+        self.counts.bytes_read += len(record.raw())
+        content_hash = self._source.content_hash(record.identity())
+        same = known is not None and known.content_hash == content_hash
+        modified_at = record.modified_at or (known.modified_at if known and same else now)
+        if known and same and not self._reread and known.modified_at == modified_at:
+            self.counts.unchanged += 1
+            return None
+        document = self._document(replace(record, modified_at=modified_at), content_hash, now)
+        self._count(known is None, same)
+        return document
+
+    def _read(self, found: Found | Record, known: Known | None) -> Record | None:
+        """The content; None if that need not be looked at, or is gone."""
+        if isinstance(found, Record):
+            return checked(found, self._source.max_bytes)
         if known and not self._reread and self._is_same(known, found):
             self.counts.unchanged += 1
             return None
-        now = datetime.now(UTC)
         content = files.read(self._source, found)
         if content is None:
             self._kept.discard(found.uri)
             return None
         found, raw = content
-        self.counts.bytes_read += len(raw)
-        content_hash = self._source.content_hash(raw)
-        same = known is not None and known.content_hash == content_hash
-        if known and same and not self._reread and known.modified_at == found.modified_at:
-            self.counts.unchanged += 1
-            return None
-        document = self._document(found, raw, content_hash, now)
-        self._count(known is None, same)
-        return document
+        return Record(found.uri, raw, modified_at=found.modified_at)
 
     def _is_same(self, known: Known, found: Found) -> bool:
         return (
@@ -170,22 +202,23 @@ class Reconciliation:
         else:
             self.counts.changed += 1
 
-    def _document(self, found: Found, raw: bytes, content_hash: bytes, now: datetime) -> Document:
-        extract = documents.extract(found.uri, raw)
+    def _document(self, record: Record, content_hash: bytes, now: datetime) -> Document:
+        raw = record.raw()
+        extract = documents.extract(record.uri, raw, record.media_type)
         return Document(
-            document_id=document_id(self._source.name, found.uri),
+            document_id=document_id(self._source.name, record.uri),
             source=self._source.name,
             partition_key=self._partition_key,
-            uri=found.uri,
+            uri=record.uri,
             media_type=extract.media_type,
-            title=extract.title,
+            title=record.title or extract.title,
             text=extract.text,
             content_hash=content_hash,
-            metadata={**self._source.metadata, **extract.metadata},
+            metadata={**self._source.metadata, **extract.metadata, **record.metadata},
             domain=self._source.domain,
             category=self._source.category,
-            bytes=found.bytes,
-            modified_at=found.modified_at,
+            bytes=len(raw),
+            modified_at=record.modified_at or now,
             ingested_at=now,
         )
 
@@ -199,7 +232,7 @@ class Reconciliation:
             self.failures.append(failure)
 
     def _gone(self) -> list[UUID]:
-        failed_folders = tuple(uri for uri in self._kept if not uri or uri.endswith("/"))
+        failed_folders = tuple(self._folders)
         gone = [
             known.document_id
             for uri, known in self._known.items()
@@ -209,14 +242,17 @@ class Reconciliation:
             self._refuse_accidents(len(gone))
         return gone
 
+    def _is_empty(self) -> bool:
+        return files.is_empty(self._source) if self._source.python is None else not self._yielded
+
     def _refuse_accidents(self, gone: int) -> None:
         """An unmounted share, or a glob gone wrong, must not empty the store."""
         stored, name = len(self._known), self._source.name
-        if gone and files.is_empty(self._source):
-            why = f"the root of source {name!r} is empty, but {gone} documents of it are stored"
+        if gone and self._is_empty():
+            why = f"source {name!r} is empty, but {gone} documents of it are stored"
         elif gone >= _FEWEST and stored * _MOST_GONE < gone - self.counts.new:
             why = f"{gone} of the {stored} documents of {self._partition_key!r} are gone"
         else:
             return
-        remedy = f"mount it, or let them go: ingest run {name} --yes"
-        raise MassDeletionError(str(self._source.root), f"{why}; nothing is deleted: {remedy}")
+        remedy = f"bring them back, or let them go: ingest run {name} --yes"
+        raise MassDeletionError(self._source.origin, f"{why}; nothing is deleted: {remedy}")

@@ -1,8 +1,8 @@
-"""A source of documents: a folder, what is taken of it, and what its documents are given."""
+"""A source of documents: a folder or a function, and what its documents are given."""
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from ingestion_assets import documents
+from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources import globs
 
 MOST_BUCKETS = 1024
@@ -32,12 +33,19 @@ def _checked_buckets(buckets: int) -> int:
     return buckets
 
 
-def _checked_metadata(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def _checked_json(values: dict[str, JsonValue]) -> dict[str, JsonValue]:
     try:
-        json.dumps(metadata, allow_nan=False)
+        json.dumps(values, allow_nan=False)
     except ValueError as exc:
         raise ValueError("holds a number that JSON has not; write it as a string") from exc
-    return metadata
+    return values
+
+
+def _checked_function(python: str) -> str:
+    module, _, name = python.partition(":")
+    if not all(part.isidentifier() for part in [*module.split("."), name]):
+        raise ValueError("names no function; write package.module:function")
+    return python
 
 
 def _checked_include(include: tuple[str, ...]) -> tuple[str, ...]:
@@ -54,29 +62,53 @@ class Source:
     """One entry of sources.yaml.
 
     Attributes:
-        root: the folder, absolute and without links.
+        root: the folder, absolute and without links; of a function, where its module may be.
         include: globs relative to the root, `**` for any number of folders.
         exclude: globs; a folder that one matches is not entered.
         buckets: partitions, a power of two up to 1024.
         prefix: the instruction to embed before each chunk, instead of the model's own.
         metadata: JSON values given to every document, under what the document says itself.
-        max_bytes: larger files are refused.
+        max_bytes: larger documents are refused.
+        python: the function that yields the documents, as `package.module:function`.
+        arguments: what the function is called with, by name.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     name: Annotated[str, AfterValidator(_checked_name)]
-    root: Path
+    root: Path = Path()
     include: Annotated[tuple[_Glob, ...], AfterValidator(_checked_include)] = ("**/*",)
     exclude: tuple[_Glob, ...] = ()
     buckets: Annotated[int, Field(strict=True), AfterValidator(_checked_buckets)] = 1
     domain: str | None = None
     category: str | None = None
     prefix: str | None = None
-    metadata: Annotated[dict[str, JsonValue], AfterValidator(_checked_metadata)] = field(
+    metadata: Annotated[dict[str, JsonValue], AfterValidator(_checked_json)] = field(
         default_factory=dict
     )
     max_bytes: Annotated[int, Field(strict=True, ge=1)] = 20_000_000
+    python: Annotated[str, AfterValidator(_checked_function)] | None = None
+    arguments: Annotated[dict[str, JsonValue], AfterValidator(_checked_json)] = field(
+        default_factory=dict
+    )
+
+    @property
+    def origin(self) -> str:
+        """The folder or the function."""
+        return self.python or str(self.root)
+
+    def moved(self, root: Path) -> "Source":
+        """The same source, read from another folder.
+
+        Raises:
+            ConfigError: it is not read from a folder.
+        """
+        if self.python is not None:
+            raise ConfigError(
+                f"source {self.name!r} is the function {self.python!r}, no folder;"
+                f" it cannot be read from {str(root)!r}; leave the folder out"
+            )
+        return replace(self, root=root.resolve())
 
     def partition_keys(self) -> list[str]:
         """The keys of all its partitions, in order: `handbook/00` and so on."""

@@ -1,6 +1,7 @@
 """`ingest run` and its options, with real Dagster runs in this process."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,6 +19,14 @@ SOURCES = """
 sources:
   - {name: notes, root: notes}
   - {name: wiki, root: wiki, buckets: 2}
+"""
+
+PAGES = """
+from ingestion_assets.sources import Record
+
+def pages(count):
+    for n in range(count):
+        yield Record(f"page/{n}", f"The word is page{n}.")
 """
 
 Ingest: TypeAlias = Callable[..., Result]
@@ -128,6 +137,11 @@ def test_data_dir_is_read_instead_of_the_root(ingest: Ingest, folder: Path) -> N
     assert (summary["documents"], summary["new"], summary["embedded"]) == (6, 0, 0)
 
 
+def test_data_dir_counts_for_the_plan(ingest: Ingest) -> None:
+    [planned] = _json(ingest("run", "notes", "--plan", "--data-dir", "wiki", "--json"))
+    assert planned["new"] == 6
+
+
 def test_data_dir_needs_one_source(ingest: Ingest) -> None:
     result = ingest("run", "--data-dir", "notes")
     assert (result.exit_code, "2 are chosen; name one" in result.stderr) == (2, True)
@@ -185,6 +199,40 @@ def test_rebucket_moves_documents_and_the_next_run_reads_nothing(
     with dg.DagsterInstance.get() as instance:
         keys = instance.get_dynamic_partitions("source_bucket")
     assert keys == [f"notes/{n:02}" for n in range(4)]
+
+
+def test_a_function_is_run_planned_and_rebucketed_as_a_folder_is(
+    ingest: Ingest, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (folder / "run_and_planned.py").write_text(PAGES)
+    source = "{name: pages, python: 'run_and_planned:pages', arguments: {count: 6}, buckets: 2}"
+    (folder / "sources.yaml").write_text(f"sources:\n  - {source}\n")
+    [planned] = _json(ingest("run", "--plan", "--json"))
+    [done] = _json(ingest("run", "--json"))
+    assert (planned["new"], planned["texts"]) == (done["new"], done["embedded"]) == (6, 6)
+    assert ingest("rebucket", "pages", "4").exit_code == 0
+    [again] = _json(ingest("run", "--json"))
+    assert (again["documents"], again["new"], again["changed"], again["embedded"]) == (6, 0, 0, 0)
+    refused = ingest("run", "--data-dir", "wiki")
+    assert (refused.exit_code, "leave the folder out" in refused.stderr) == (2, True)
+
+
+def test_a_function_that_fails_is_named_and_loses_nothing(
+    ingest: Ingest, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (folder / "fails_then.py").write_text(PAGES)
+    entry = "sources: [{name: pages, python: 'fails_then:pages', arguments: {count: %s}}]"
+    (folder / "sources.yaml").write_text(entry % 6)
+    assert ingest("run").exit_code == 0
+    (folder / "sources.yaml").write_text(entry % "many")
+    failed = ingest("run", "--json")
+    assert failed.exit_code == 1
+    assert "nothing is deleted" in failed.stdout + failed.stderr
+    (folder / "sources.yaml").write_text(entry % 6)
+    [summary] = _json(ingest("run", "--json"))
+    assert (summary["documents"], summary["new"]) == (6, 0)
 
 
 def test_rebucket_refuses_what_is_no_power_of_two(ingest: Ingest, folder: Path) -> None:

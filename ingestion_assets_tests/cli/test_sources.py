@@ -1,6 +1,7 @@
 """`ingest sources` lists what sources.yaml has, checks it, and adds to it."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,25 @@ def test_a_source_without_any_file_is_named(folder: Path) -> None:
         'sources:\n  - {name: notes, root: My Notes, include: ["*.txt"]}\n'
     )
     assert "no file of it matches *.txt" in _ingest("sources").stderr
+
+
+def test_a_function_is_imported_but_not_called(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (folder / "not_called.py").write_text("def pages():\n    raise AssertionError\n")
+    (folder / "sources.yaml").write_text("sources: [{name: wiki, python: 'not_called:pages'}]")
+    result = _ingest("sources")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[1].split() == ["wiki", "-", "1", "not_called:pages"]
+
+
+def test_a_function_that_is_missing_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (folder / "sources.yaml").write_text("sources: [{name: wiki, python: 'no_module:pages'}]")
+    result = _ingest("sources")
+    assert result.exit_code == 1
+    assert "'no_module:pages' cannot be imported" in result.stderr
 
 
 def test_a_wrong_file_is_a_configuration_error(folder: Path) -> None:

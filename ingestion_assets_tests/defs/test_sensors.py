@@ -98,6 +98,14 @@ def test_the_partition_of_a_changed_document_is_run(
     assert daemon.asked() == []
 
 
+def test_the_partitions_of_a_function_are_run_once(daemon: Daemon, folder: Path) -> None:
+    (folder.parent / "sources.yaml").write_text(
+        "sources: [{name: notes, python: 'no_such_module:pages', buckets: 2}]"
+    )
+    assert daemon.asked() == KEYS
+    assert daemon.asked() == []
+
+
 def test_a_lost_cursor_runs_nothing_twice(daemon: Daemon) -> None:
     daemon.asked()
     daemon.cursor = None

@@ -1,8 +1,10 @@
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 
 import pytest
 
@@ -19,6 +21,20 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def source(root: Path) -> Source:
     return Source("handbook", root)
+
+
+@pytest.fixture
+def calling(root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Source]:
+    """Make a source of a function that lies in a module."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def calling(function: object, **arguments: str) -> Source:
+        module = ModuleType("given_module")
+        module.yielded = function  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "given_module", module)
+        return Source("handbook", root, python="given_module:yielded", arguments=dict(arguments))
+
+    return calling
 
 
 @pytest.fixture

@@ -101,7 +101,31 @@ def test_all_problems_come_at_once_in_order(write):
 def test_a_missing_root_is_asked_for(write):
     ((line, message),) = problems(write("sources:\n  - name: a\n"))
     assert line == 2
-    assert message.endswith("sources.0.root: is missing; add it")
+    assert message.endswith("sources.0.root: is missing; add it, or `python`")
+
+
+def test_a_function_is_looked_for_beside_the_file(write, tmp_path):
+    path = write("sources:\n  - {name: a, python: 'my.wiki:pages', arguments: {space: ops}}\n")
+    assert load(path) == [
+        Source("a", tmp_path.resolve(), python="my.wiki:pages", arguments={"space": "ops"})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "remedy"),
+    [
+        ("python: wiki:pages\n    root: docs", "root: belongs to a folder"),
+        ("python: wiki:pages\n    include: ['*.md']", "include: belongs to a folder"),
+        ("root: docs\n    arguments: {a: 1}", "arguments: belong to `python`"),
+        ("domain: x\n    python: wiki", "'wiki': names no function; write package.module:function"),
+        ("domain: x\n    python: 'wiki:a b'", "names no function"),
+        ("python: wiki:pages\n    arguments: [1]", "write `key: value` lines"),
+    ],
+)
+def test_a_source_is_a_folder_or_a_function(write, entry, remedy):
+    ((line, message),) = problems(write(f"sources:\n  - name: a\n    {entry}\n"))
+    assert line == 4
+    assert remedy in message
 
 
 def test_a_name_is_used_once(write):

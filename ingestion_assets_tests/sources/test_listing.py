@@ -76,3 +76,15 @@ def test_stored_documents_have_the_digest_of_their_files_in_any_order(source: So
 def test_a_missing_root_is_an_error(source: Source) -> None:
     with pytest.raises(SourceError):
         digests(replace(source, root=source.root / "nowhere"))
+
+
+def test_a_function_is_not_called_and_asked_for_once(tmp_path: Path) -> None:
+    source = Source("wiki", tmp_path, python="no_such_module:pages", buckets=2)
+    assert digests(source) == digests(source)
+    assert _changed(digests(source, []), digests(source)) == set(source.partition_keys())
+
+
+def test_an_argument_changes_all_partitions_of_a_function(tmp_path: Path) -> None:
+    source = Source("wiki", tmp_path, python="no_such_module:pages", buckets=2)
+    after = digests(replace(source, arguments={"space": "ops"}))
+    assert _changed(digests(source), after) == set(source.partition_keys())

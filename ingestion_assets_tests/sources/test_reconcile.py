@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from ingestion_assets.changes import Changes
 from ingestion_assets.documents.document import Document, Known
 from ingestion_assets.errors import MassDeletionError, SourceError
-from ingestion_assets.sources import Reconciliation, Source, document_id
+from ingestion_assets.sources import Reconciliation, Record, Source, document_id
 
 LONG_AGO = 1_700_000_000  # seconds
 
@@ -320,3 +321,110 @@ def test_ids_are_stable_and_neighbours_within_a_source():
     assert first == UUID("8ba28bcb-c4b1-fe59-c9fd-35bf50b9f872")
     assert first.bytes[:4] == second.bytes[:4]
     assert len({first, second, document_id("other", "a.md")}) == 3
+
+
+def yielding(calling: Callable[..., Source], records: list[Record]) -> Source:
+    return calling(lambda: iter(records))
+
+
+def test_records_come_as_rows(calling, store):
+    at = datetime.fromtimestamp(LONG_AGO, UTC)
+    record = Record(
+        "https://wiki/a/",
+        "---\ntag: own\nx: 2\n---\n# Ropes\n",
+        media_type="text/markdown",
+        title="About ropes",
+        metadata={"x": 3},
+        modified_at=at,
+    )
+    source = replace(yielding(calling, [record]), metadata={"tag": "general", "y": 1})
+    run = store.run(source)
+    (row,) = store.changes[0].rows
+    assert (row.uri, row.title, row.media_type) == (record.uri, "About ropes", "text/markdown")
+    assert row.metadata == {"tag": "own", "x": 3, "y": 1, "encoding": "utf-8"}
+    assert (row.bytes, row.modified_at) == (30, at)
+    assert counts(run) == {"seen": 1, "new": 1, "bytes_read": 30}
+
+
+def test_records_that_are_as_stored_are_no_rows(calling, store):
+    source = yielding(calling, [Record("a", "words"), Record("b", b"words", title="B")])
+    store.run(source)
+    run = store.run(source)
+    assert store.changes == []
+    assert counts(run) == {"seen": 2, "unchanged": 2, "bytes_read": 10}
+
+
+@pytest.mark.parametrize(
+    ("after", "outcome"),
+    [
+        (Record("a", "other words"), "changed"),
+        (Record("a", "words", title="A"), "changed"),
+        (Record("a", "words", metadata={"x": 1}), "changed"),
+        (Record("a", "words", modified_at=datetime.fromtimestamp(LONG_AGO, UTC)), "touched"),
+    ],
+)
+def test_a_changed_record_is_a_row(calling, store, after, outcome):
+    store.run(yielding(calling, [Record("a", "words")]))
+    assert getattr(store.run(yielding(calling, [after])).counts, outcome) == 1
+
+
+def test_what_is_not_yielded_any_more_is_gone(calling, store):
+    records = [Record("a", "words"), Record("b/", "words")]
+    store.run(yielding(calling, records))
+    run = store.run(yielding(calling, records[:1]))
+    assert [change.gone for change in store.changes] == [[document_id("handbook", "b/")]]
+    assert counts(run) == {"seen": 1, "unchanged": 1, "gone": 1, "bytes_read": 5}
+
+
+def test_a_record_with_a_slash_at_its_end_protects_nothing_below(calling, store):
+    records = [Record("a/", "words"), Record("a/b", "words")]
+    store.run(yielding(calling, records))
+    broken = Record("a/", "words", title="\0")
+    assert store.run(yielding(calling, [broken])).counts.gone == 1
+    assert sorted(store.known) == ["a/"]
+
+
+def test_a_function_that_fails_deletes_nothing(calling, store):
+    def failing():
+        yield Record("c", "words")
+        raise OSError("connection lost")
+
+    store.run(yielding(calling, [Record("a", "words"), Record("b", "words")]))
+    with pytest.raises(SourceError, match="nothing is deleted"):
+        store.run(calling(failing), allow_deletion=True)
+    assert sorted(store.known) == ["a", "b"]
+
+
+def test_a_function_that_yields_nothing_deletes_nothing(calling, store):
+    store.run(yielding(calling, [Record("a", "words")]))
+    with pytest.raises(MassDeletionError, match="'handbook' is empty, but 1 documents"):
+        store.run(yielding(calling, []))
+    assert store.run(yielding(calling, []), allow_deletion=True).counts.gone == 1
+
+
+def test_a_partition_of_a_function_may_become_empty(calling):
+    records = [Record(f"{n}", "words") for n in range(20)]
+    source = replace(yielding(calling, records), buckets=16)
+    key = source.partition_key("0")
+    mine = [record for record in records if source.partition_key(record.uri) == key]
+    others = [record for record in records if record not in mine]
+    assert len(mine) < 3
+    store = Store()
+    assert store.run(source, key).counts.new == len(mine)
+    after = replace(yielding(calling, others), buckets=16)
+    assert store.run(after, key).counts.gone == len(mine)
+
+
+def test_an_unusable_record_costs_itself_alone(calling, store):
+    store.run(yielding(calling, [Record("a", "words"), Record("b", "words")]))
+    records = [Record("a", "new", metadata={"x": {1}}), Record("b", "new"), Record("", "")]
+    run = store.run(yielding(calling, records))
+    assert [row.uri for row in store.changes[0].rows] == ["b"]
+    assert [failure.uri for failure in run.failures] == ["a", "record 3"]
+    assert sorted(store.known) == ["a", "b"]
+
+
+def test_a_uri_that_is_yielded_twice_is_named_and_the_first_is_kept(calling, store):
+    run = store.run(yielding(calling, [Record("a", "first"), Record("a", "second")]))
+    assert [row.text for row in store.changes[0].rows] == ["first"]
+    assert [(f.uri, "twice" in f.message) for f in run.failures] == [("a", True)]

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources import Source
 
 SOURCE = Source("handbook", Path("/docs"))
@@ -60,3 +61,9 @@ def test_hashes_are_16_bytes_of_the_content():
 def test_order_of_metadata_keys_does_not_matter():
     one = replace(SOURCE, metadata={"a": 1, "b": 2})
     assert one.content_hash(b"") == replace(SOURCE, metadata={"b": 2, "a": 1}).content_hash(b"")
+
+
+def test_a_folder_can_be_moved_and_a_function_cannot(tmp_path):
+    assert SOURCE.moved(tmp_path).root == tmp_path.resolve()
+    with pytest.raises(ConfigError, match=r"'wiki:pages', no folder.*leave the folder out"):
+        replace(SOURCE, python="wiki:pages").moved(tmp_path)
