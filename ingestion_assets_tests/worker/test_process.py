@@ -247,7 +247,7 @@ def test_memory_is_bounded_idle_and_at_work(start: Start, connection, double):
         process.wait_for_log("Listening to")
         insert(connection, "second.md")
         wait_until_stored(connection, 2)
-        assert process.memory("VmRSS") <= 64
+        wait_for(lambda: process.memory("VmRSS") <= 64, 30)
         insert(connection, "many.md", 4000, size=120)
         wait_until_stored(connection, 4002)
         assert process.memory("VmHWM") <= 256
