@@ -1,6 +1,7 @@
 """docs/command.md has every command, and every option of `ingest run`."""
 
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -11,7 +12,20 @@ from ingestion_assets.cli import main
 from ingestion_assets.cli.group import COMMANDS
 from ingestion_assets.cli.run import run
 
-PAGE = (Path(__file__).parents[2] / "docs" / "command.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "command.md").read_text()
+
+
+def _text(page: Path) -> str:
+    """A page, with the lines of a long command joined."""
+    return re.sub(r"\\\n(?:> *)?", " ", page.read_text())
+
+
+TYPED = [
+    pytest.param(shlex.split(line, comments=True), id=line)
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for line in re.findall(r"^\$ (?:[A-Z_]+=\S+ )*(?:\S*/)?ingest (.*)$", _text(page), re.M)
+]
 
 
 def test_every_command_is_documented() -> None:
@@ -36,3 +50,10 @@ def test_completion_knows_the_commands() -> None:
     assert {line.partition(",")[2] for line in result.output.split()} == {
         name for name in COMMANDS if name.startswith("s")
     }
+
+
+@pytest.mark.parametrize("words", TYPED)
+def test_commands_in_the_documentation_can_be_typed(words: list[str]) -> None:
+    command = main.get_command(click.Context(main), words[0])
+    assert command is not None
+    command.make_context(words[0], words[1:])

@@ -41,9 +41,10 @@ quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 with dg.DagsterInstance.ephemeral() as instance:
     register(instance, ["notes/00"])
     while True:
-        job.execute_in_process(
+        result = job.execute_in_process(
             instance=instance, partition_key="notes/00", run_config=quiet, raise_on_error=False
         )
+        print("succeeded" if result.success else "failed", flush=True)
 """
 
 
@@ -116,9 +117,9 @@ def url(tmp_path: Path) -> Iterator[str]:
 @contextmanager
 def _backfills(environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """One run of the partition after the other, as Dagster executes them."""
-    with log.open("wb") as stderr:
+    with log.open("wb") as said:
         process = subprocess.Popen(
-            [sys.executable, "-c", BACKFILLS], env={**os.environ, **environment}, stderr=stderr
+            [sys.executable, "-c", BACKFILLS], env={**os.environ, **environment}, stdout=said
         )
         try:
             yield process
@@ -141,7 +142,7 @@ def test_whatever_happens_every_text_gets_its_own_vector_and_hardly_one_is_sent_
         }
         workers = [_start(stack, tmp_path, environment, n) for n in range(3)]
         wait_for(lambda: all(worker.url for worker in workers))
-        stack.enter_context(_backfills(environment, tmp_path / "backfills.log"))
+        backfills = stack.enter_context(_backfills(environment, tmp_path / "backfills.log"))
         writer = Writer(url)
         began = time.monotonic()
 
@@ -156,6 +157,8 @@ def test_whatever_happens_every_text_gets_its_own_vector_and_hardly_one_is_sent_
         writer.work(began + SECONDS)
 
         wait_for(lambda: _waiting(url) == 0, seconds=120)
+        assert backfills.poll() is None
+        assert "succeeded" in (tmp_path / "backfills.log").read_text()
         assert _wrong(url, double) == []
         assert _counts(url)[0] == _counts(url)[1] > 0
         assert _sent_again(double) <= 4 * IN_HAND
