@@ -15,7 +15,7 @@ from ingestion_assets.retrieval.request import MAX_K, Filters, Method, Search
 from ingestion_assets.settings import Settings
 
 
-@click.command()
+@click.command(short_help="Answer a question from the documents.")
 @click.argument("question")
 @click.option("-k", type=click.IntRange(1, MAX_K), default=8, show_default=True, help="Passages.")
 @click.option(

@@ -20,7 +20,7 @@ _VECTOR, _STATUS = "embedding", "embedding_status"
 _ASIDE = 16  # tokens of the model's context: special ones, and its own prefix
 
 
-@click.command()
+@click.command(short_help="Keep an existing table embedded.")
 @click.argument("table")
 @click.option("--name", help="What to call it; after the table by default.")
 @click.option("--key", "keys", multiple=True, help="Column of the key; the primary key by default.")

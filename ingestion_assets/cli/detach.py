@@ -9,7 +9,7 @@ from ingestion_assets.store.connection import connect
 from ingestion_assets.store.schema import migrate
 
 
-@click.command()
+@click.command(short_help="Leave an attached table as it was.")
 @click.argument("name")
 def detach(name: str) -> None:
     """Take back what `ingest attach` did to the table that is attached as NAME.

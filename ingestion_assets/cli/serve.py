@@ -12,7 +12,7 @@ from ingestion_assets.cli.services import index_words, services
 from ingestion_assets.settings import Settings
 
 
-@click.command()
+@click.command(short_help="Serve the search page and the API.")
 @click.option("--host", help="Address to listen on.  [INGEST_API_HOST, or 127.0.0.1]")
 @click.option("-p", "--port", type=int, help="Port; 0 picks one.  [INGEST_API_PORT, or 8000]")
 def serve(host: str | None, port: int | None) -> None:

@@ -19,7 +19,7 @@ from ingestion_assets.worker.session import Place
 logger = logging.getLogger(__name__)
 
 
-@click.command()
+@click.command(short_help="Embed what appears outside of runs.")
 @click.option("--backfill", is_flag=True, help="Embed all that waits, and end.")
 def worker(backfill: bool) -> None:
     """Embed chunks and attached tables as they change, until stopped.
