@@ -3,22 +3,23 @@
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Self
+from urllib.request import getproxies
 
 import httpx
 
 from ingestion_assets.embedding.classify import Reply, Sent, classify
 from ingestion_assets.embedding.host import is_loopback
 from ingestion_assets.embedding.stats import Stats
+from ingestion_assets.embedding.transport import FRESH, Transport
+from ingestion_assets.embedding.wire import CONNECT_TIMEOUT, StaleConnectionError
 from ingestion_assets.errors import ConfigError
 
-CONNECT_TIMEOUT = 5.0  # seconds
 KEEPALIVE_EXPIRY = 60.0  # seconds; Ollama never closes an idle connection, a proxy may
 DRIPPING = 2  # times the patience that a whole exchange may take, byte by byte
-_LOST = (httpx.RemoteProtocolError, httpx.NetworkError)
 
 
 class Connection:
@@ -37,23 +38,29 @@ class Connection:
         self.base_url = base_url
         self.timeout = timeout
         self.stats = Stats()
-        self._kept = keepalive
+        context = _tls(base_url)
         shared: dict[str, Any] = {
             "headers": _headers(api_key),
             "timeout": _timeout(timeout),
             "trust_env": not is_loopback(base_url),
-            "verify": _tls(base_url),
-            "transport": transport,
+            "verify": context,
         }
-        pool = httpx.Limits(
+        limits = httpx.Limits(
             max_connections=connections,
             max_keepalive_connections=keepalive,
             keepalive_expiry=KEEPALIVE_EXPIRY,
         )
-        self._client = httpx.AsyncClient(limits=pool, **shared)
-        # Keeps no connection, so what it sends never meets a stale one.
-        self._fresh = httpx.AsyncClient(
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=0), **shared
+        self._direct = None
+        if transport is None and not _proxied(base_url):
+            self._direct = Transport(base_url, limits, context)
+        self._client = httpx.AsyncClient(
+            limits=limits, transport=transport or self._direct, **shared
+        )
+        # For answers that are read as they come.
+        self._streams = httpx.AsyncClient(
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=0),
+            transport=transport,
+            **shared,
         )
 
     async def __aenter__(self) -> Self:
@@ -61,23 +68,15 @@ class Connection:
 
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
-        await self._fresh.aclose()
+        await self._streams.aclose()
 
     async def fill(self) -> None:
         """Open as many connections as are kept, so that no request has to wait for a new one.
 
         One that cannot be opened now is left to the request that needs it, and its failure too.
         """
-        # All are held until the last one is open: one given back would be used instead of opened.
-        with suppress(httpx.HTTPError, TimeoutError):
-            async with asyncio.timeout(CONNECT_TIMEOUT), AsyncExitStack() as held:
-                openings = (self._open(held) for _ in range(self._kept))
-                await asyncio.gather(*openings, return_exceptions=True)
-
-    async def _open(self, held: AsyncExitStack) -> None:
-        question = self._client.stream("GET", _url(self.base_url, "/api/version"))
-        answer = await held.enter_async_context(question)
-        held.push_async_callback(answer.aread)  # a connection is kept if nothing is left to read
+        if self._direct is not None:
+            await self._direct.fill()
 
     async def exchange(
         self, sent: Sent, content: bytes | None = None, *, patience: float | None = None
@@ -106,7 +105,9 @@ class Connection:
             OllamaError: as for an exchange.
         """
         with _translated(sent):
-            async with self._fresh.stream("POST", self.base_url + sent.path, content=content) as by:
+            async with self._streams.stream(
+                "POST", self.base_url + sent.path, content=content
+            ) as by:
                 if by.status_code != 200:
                     await by.aread()
                     _check(by, sent)
@@ -116,49 +117,21 @@ class Connection:
     async def _send(
         self, sent: Sent, content: bytes | None, limits: httpx.Timeout
     ) -> httpx.Response:
-        wire = _Wire()
         # Not by the client, which puts every request together from defaults that never change.
         request = httpx.Request(
             "GET" if content is None else "POST",
             _url(self.base_url, sent.path),
             headers=self._client.headers,
             content=content,
-            extensions={"timeout": limits.as_dict(), "trace": wire},
+            extensions={"timeout": limits.as_dict()},
         )
         try:
-            return await _whole(self._client, request)
-        except _LOST:
-            if wire.opened or wire.answered:
-                raise
-        # The server closed a kept connection just as it was used again. That says nothing about
-        # its health, and embedding is idempotent: once more, at once, on a new connection.
-        self.stats.retries += 1
-        return await _whole(self._fresh, request)
-
-
-class _Wire:
-    """What happened on the connection of one request, as httpcore traces it."""
-
-    def __init__(self) -> None:
-        self.opened = False
-        self.answered = False
-
-    async def __call__(self, event: str, _: dict[str, Any]) -> None:
-        self.opened |= event == "connection.connect_tcp.started"
-        self.answered |= event == "http11.receive_response_headers.complete"
-
-
-async def _whole(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
-    """The answer with its body, joined as it came and decoded once."""
-    # httpx decodes and rearranges each of its pieces: 0.3 ms more for 64 vectors.
-    answer = await client.send(request, stream=True)
-    if answer.is_stream_consumed:  # by a transport that has no network
-        return answer
-    try:
-        body = b"".join([piece async for piece in answer.aiter_raw()])
-    finally:
-        await answer.aclose()
-    return httpx.Response(answer.status_code, headers=answer.headers, content=body)
+            return await self._client.send(request)
+        except StaleConnectionError:
+            # Embedding is idempotent: once more, at once, on a new connection.
+            self.stats.retries += 1
+        request.extensions[FRESH] = True
+        return await self._client.send(request)
 
 
 @contextmanager
@@ -181,6 +154,12 @@ def _tls(base_url: str) -> ssl.SSLContext:
     if base_url.startswith("https"):
         return httpx.create_ssl_context()
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unused, so without 40 ms of certificates
+
+
+def _proxied(base_url: str) -> bool:
+    """Whether the environment names a proxy that httpx would send this through, or leave out."""
+    scheme, _, _ = base_url.partition(":")
+    return not is_loopback(base_url) and bool({scheme, "all"} & getproxies().keys())
 
 
 @cache

@@ -1,5 +1,6 @@
 import asyncio
 import gzip
+import time
 from collections.abc import AsyncIterator
 
 import httpx
@@ -57,16 +58,18 @@ async def test_a_body_that_cannot_be_decoded_is_an_error_of_ours():
 async def test_all_kept_connections_are_opened_at_once_and_then_used(
     faulty_ollama: Double,
 ) -> None:
-    sent = Sent(faulty_ollama.url, "/api/version", "m")
+    sent, began = Sent(faulty_ollama.url, "/api/version", "m"), time.monotonic()
     open_connection = Connection(
         faulty_ollama.url, api_key=None, connections=8, keepalive=6, timeout=5.0, transport=None
     )
     async with open_connection:
         await open_connection.fill()
-        assert faulty_ollama.stats()["connections"] == 6
+        filled_at = time.monotonic()
         for _ in range(3):
             await asyncio.gather(*(open_connection.exchange(sent) for _ in range(6)))
-        assert faulty_ollama.stats()["connections"] == 6
+        stats = faulty_ollama.stats()
+    assert stats["connections"] == 6
+    assert stats["last_connection"] <= filled_at - began
 
 
 async def test_a_server_that_is_down_is_no_failure_before_it_is_asked() -> None:

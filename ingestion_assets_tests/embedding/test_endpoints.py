@@ -328,7 +328,7 @@ async def test_flapping_servers_lose_nothing(trio: tuple[Double, ...]) -> None:
     async with pooled(*(double.url for double in trio[:2]), deadline=60) as pool:
         batches, metrics = await embedded(pool, 1_000)
     check(trio[0], batches, texts(1_000))
-    assert metrics.retries > 20
+    assert metrics.retries > 5
 
 
 async def test_cancelling_leaves_no_task(trio: tuple[Double, ...]) -> None:

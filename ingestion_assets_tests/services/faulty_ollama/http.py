@@ -21,7 +21,7 @@ class Request:
     body: bytes
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    opens_connection: bool = False
+    accepted_at: float | None = None  # by the loop's clock, of the first one on a connection
 
     async def nap(self, seconds: float) -> None:
         """Sleep, but no longer than the client stays."""
@@ -58,10 +58,10 @@ async def serve_connection(
     handler: Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Answer requests one after another; a handler that returns none has answered itself."""
-    first = True
+    accepted_at: float | None = asyncio.get_running_loop().time()
     try:
         while (request := await _read(reader, writer)) is not None:
-            request.opens_connection, first = first, False
+            request.accepted_at, accepted_at = accepted_at, None
             reply = await handler(request)
             if reply is not None:
                 body = b"" if request.method == "HEAD" else reply.body

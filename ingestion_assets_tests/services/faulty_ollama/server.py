@@ -98,14 +98,16 @@ class HealthyOllama:
         return await handle(request)
 
     def _count(self, path: str, request: Request) -> None:
-        counts, now = self.counts, asyncio.get_running_loop().time()
+        counts = self.counts
         counts.requests[path] += 1
         counts.in_flight += 1
         counts.max_in_flight = max(counts.max_in_flight, counts.in_flight)
-        if request.opens_connection:
-            counts.first_connection = counts.first_connection or now
+        if request.accepted_at is not None:  # counted when used: ours for control are not
+            accepted = request.accepted_at
+            counts.first_connection = counts.first_connection or accepted
             counts.connections += 1
-            counts.last_connection = now - counts.first_connection
+            age = accepted - counts.first_connection
+            counts.last_connection = max(counts.last_connection, age)
 
     async def _alive(self, request: Request) -> Reply:
         return Reply(200, b"Ollama is running", "text/plain; charset=utf-8")
