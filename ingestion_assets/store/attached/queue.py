@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from time import monotonic
+from time import monotonic, sleep
 from uuid import UUID
 
 import numpy as np
@@ -21,14 +21,15 @@ from ingestion_assets.store.ledger import Failed
 
 _ROUNDS = 100  # of rows that need no vector, in one claim
 _PURGE_SECONDS = 300.0
+_PAUSES = (0.02, 0.1)  # seconds between attempts to store in rows that somebody holds
 _CHARACTERS_PER_TOKEN = 4  # of English; the server counts for itself what is too long
 
 
 class AttachedQueue:
     """The rows of an attached table that need a vector, for a worker.
 
-    Every call is one short transaction that waits for no lock of the application's: a row that
-    somebody holds is left for later. A vector or a failure is only written where the row still
+    Every transaction is short and waits for no lock of the application's: a row that somebody
+    holds is left for later. A vector or a failure is only written where the row still
     has the text that was claimed.
 
     Attributes:
@@ -75,13 +76,15 @@ class AttachedQueue:
         width = vectors.matrix.shape[1]
         if width != self.attachment.dimensions:
             raise DimensionError(self.attachment.title, self.attachment.dimensions, width)
-        position = {row_id: i for i, row_id in enumerate(vectors.ids)}
-        with connect(self._url) as connection, connection.transaction():
-            same = self._unchanged(connection, vectors.ids, vectors.hashes)
-            taken = np.array([position[known.row_id] for known in same], dtype=np.intp)
-            columns.write(connection, self.attachment, _keys(same), vectors.matrix[taken])
-            states.settle(connection, "completed", same, [vectors.hashes[i] for i in taken])
-        return len(same)
+        with connect(self._url) as connection:
+            stored, left = self._store(connection, vectors)
+            for pause in _PAUSES:
+                if not left.ids:
+                    break
+                sleep(pause)
+                more, left = self._store(connection, left)
+                stored += more
+        return stored
 
     def fail(self, failures: Sequence[Failed]) -> None:
         """Write down why texts got no vector; what is quarantined loses the one of its old text."""
@@ -120,6 +123,26 @@ class AttachedQueue:
         """How many rows wait, are in hand, and failed."""
         with connect(self._url) as connection:
             return depth(connection, self.name)
+
+    def _store(self, connection: Connection, vectors: Vectors) -> tuple[int, Vectors]:
+        """Store what nobody holds; how many, and the vectors of rows that somebody does.
+
+        That may be a worker that looks for rows that are due: Postgres keeps a lock that it took
+        on a row which turned out not to be.
+        """
+        position = {row_id: i for i, row_id in enumerate(vectors.ids)}
+        with connection.transaction():
+            same = self._unchanged(connection, vectors.ids, vectors.hashes)
+            taken = np.array([position[known.row_id] for known in same], dtype=np.intp)
+            columns.write(connection, self.attachment, _keys(same), vectors.matrix[taken])
+            states.settle(connection, "completed", same, [vectors.hashes[i] for i in taken])
+            held = states.held(connection, self.name, self._owner, vectors.ids)
+        left = [i for i, row_id in enumerate(vectors.ids) if row_id in held]
+        return len(same), Vectors(
+            [vectors.ids[i] for i in left],
+            [vectors.hashes[i] for i in left],
+            vectors.matrix[np.array(left, dtype=np.intp)],
+        )
 
     def _enqueue(self, connection: Connection, limit: int) -> None:
         """Enqueue what no trigger of ours did: what was there at first, or is adopted."""

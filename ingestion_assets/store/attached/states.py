@@ -21,6 +21,10 @@ WHERE attachment = %s AND owner = %s AND state = 'processing'
   AND (%s::uuid[] IS NULL OR row_id = ANY (%s::uuid[]))
 FOR UPDATE SKIP LOCKED
 """
+_HELD = """
+SELECT row_id FROM ingestion.attached_rows
+WHERE attachment = %s AND owner = %s AND state = 'processing' AND row_id = ANY (%s)
+"""
 _TAKE = """
 UPDATE ingestion.attached_rows SET state = 'processing', owner = %s, attempts = attempts + 1,
     lease_until = clock_timestamp() + make_interval(secs => %s), not_before = NULL,
@@ -55,7 +59,10 @@ WHERE r.row_id = f.row_id
 _RENEW = """
 UPDATE ingestion.attached_rows
 SET lease_until = clock_timestamp() + make_interval(secs => %s)
-WHERE attachment = %s AND owner = %s AND state = 'processing'
+WHERE row_id IN (
+    SELECT row_id FROM ingestion.attached_rows
+    WHERE attachment = %s AND owner = %s AND state = 'processing' FOR UPDATE SKIP LOCKED
+)
 """
 
 
@@ -87,6 +94,12 @@ def mine(
     some = None if ids is None else list(ids)
     rows = connection.execute(_MINE, (attachment, owner, some, some), binary=True)
     return [Known(*row) for row in rows]
+
+
+def held(connection: Connection, attachment: str, owner: str, ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the rows that an owner still has in hand, locked by somebody or not."""
+    rows = connection.execute(_HELD, (attachment, owner, list(ids)), binary=True)
+    return {row_id for (row_id,) in rows}
 
 
 def take(connection: Connection, owner: str, lease: float, rows: Iterable[Known]) -> None:

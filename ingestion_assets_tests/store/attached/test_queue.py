@@ -267,6 +267,34 @@ def test_a_quarantined_text_is_left_alone_until_it_changes(notes, database):
     assert work(worker) == ["note: good\n\na"]
 
 
+def test_a_row_that_another_worker_looks_at_for_a_moment_is_stored_all_the_same(
+    notes, database, monkeypatch
+):
+    worker = queue(database, attached(notes), "me")
+    texts = worker.claim(10)
+    with connect(database) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT FROM ingestion.attached_rows FOR UPDATE")
+        monkeypatch.setattr(
+            "ingestion_assets.store.attached.queue.sleep", lambda _: other.execute("ROLLBACK")
+        )
+        assert worker.complete(vectors(texts)) == len(texts) > 0
+    assert [*statuses(notes)] == ["completed"]
+
+
+def test_a_lease_is_renewed_without_waiting_for_a_row_that_is_held(notes, database):
+    worker = queue(database, attached(notes), "me")
+    worker.claim(10)
+    until = "SELECT min(lease_until) FROM ingestion.attached_rows WHERE row_key <> '1'"
+    before = notes.execute(until).fetchone()
+    with connect(database) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT FROM ingestion.attached_rows WHERE row_key = '1' FOR UPDATE")
+        worker.renew()
+        other.execute("ROLLBACK")
+    assert notes.execute(until).fetchone() > before
+
+
 def test_a_row_that_is_locked_is_left_for_later_and_nobody_waits_for_it(notes, database):
     worker = queue(database, attached(notes))
     with connect(database) as other, other.transaction():
