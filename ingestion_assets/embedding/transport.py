@@ -21,13 +21,13 @@ class Transport(httpx.AsyncBaseTransport):
 
     Args:
         limits: connections at most, those kept when idle, and for how many seconds.
-        context: of TLS, used for https.
+        context: of TLS, for https.
     """
 
-    def __init__(self, base_url: str, limits: httpx.Limits, context: ssl.SSLContext) -> None:
+    def __init__(self, base_url: str, limits: httpx.Limits, context: ssl.SSLContext | None) -> None:
         to = httpx.URL(base_url)
         self._host, self._port = to.host, to.port or (443 if to.scheme == "https" else 80)
-        self._context = context if to.scheme == "https" else None
+        self._context = context
         self._kept = limits.max_keepalive_connections or 0
         self._expiry = limits.keepalive_expiry or 0.0
         self._turns = asyncio.Semaphore(limits.max_connections or 1)

@@ -2,5 +2,7 @@
 
 import sys
 
-# httpx imports its own command line where it can, with rich and pygments: 4 MB of the 64.
-sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+# httpx imports its own command line where it can, with rich and pygments, and a decoder that no
+# Ollama needs: 5 MB of the 64.
+for module in ("httpx._main", "zstandard"):
+    sys.modules.setdefault(module, None)  # type: ignore[arg-type]
