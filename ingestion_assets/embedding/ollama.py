@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -253,8 +253,10 @@ class Ollama:
 
     async def _canary(self, model: str, options: Mapping[str, int]) -> NDArray[np.float32]:
         """The canary's vector; alone and in a list, a text must give the same one."""
-        alone = await self.embed(model, [CANARY], options=options)
-        listed = await self.embed(model, [CANARY, *NEIGHBOURS], options=options)
+        alone, listed = await _both(
+            self.embed(model, [CANARY], options=options),
+            self.embed(model, [CANARY, *NEIGHBOURS], options=options),
+        )
         if alone.dead or listed.dead:
             raise OllamaAnswerError(
                 self.base_url, f"{model!r} gives dead vectors; unload it with `ollama stop {model}`"
@@ -321,6 +323,17 @@ class Ollama:
         if not isinstance(parsed, dict):
             raise OllamaAnswerError(self.base_url, f"{path} answered no object")
         return parsed
+
+
+async def _both(one: Awaitable[Answer], other: Awaitable[Answer]) -> tuple[Answer, Answer]:
+    """Two answers, asked for at once; neither is under way any more when the other failed."""
+    tasks = [asyncio.ensure_future(each) for each in (one, other)]
+    try:
+        await asyncio.wait(tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+    return tasks[0].result(), tasks[1].result()
 
 
 def _tagged(model: str) -> str:

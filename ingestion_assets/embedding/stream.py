@@ -17,12 +17,10 @@ from ingestion_assets.embedding.delivery import Delivery, Embedded, Rejected, no
 from ingestion_assets.embedding.endpoint import EndpointState
 from ingestion_assets.embedding.endpoints import Endpoints
 from ingestion_assets.embedding.ollama import Identity, Ollama
+from ingestion_assets.embedding.shelf import Shelf
 from ingestion_assets.embedding.stats import Stats
 from ingestion_assets.errors import MixedVectorsError
 
-STORE_ROWS = 5_000
-STORE_BYTES = 8 * 1024 * 1024  # half a dozen copies of a load are alive at times
-STORE_SECONDS = 3.0  # so that progress is committed on a slow server too
 GRACE = 10.0  # seconds that requests in flight are given to end after another one failed
 
 
@@ -119,7 +117,7 @@ class EmbeddingStream:
         # Twice as many lanes as permits: while one lane backs off or prepares, another sends.
         self._lanes = 2 * pool.max_in_flight
         self._grace = grace
-        self._shelf = _Shelf(min(STORE_ROWS, STORE_BYTES // (4 * model.dimensions)))
+        self._shelf = Shelf(model.dimensions)
         self._turn = asyncio.Lock()
         self._stopping = False
         self._flying: set[bytes] = set()
@@ -223,6 +221,7 @@ class EmbeddingStream:
                     self.canary = await self._pool.prove()
                     self._proved = True
             if batch is None:
+                self._shelf.hurry()
                 return
             async for outcome in self._delivery.embed(batch):
                 self._keep(outcome)
@@ -241,62 +240,3 @@ class EmbeddingStream:
     def _let_go(self, embedded: Embedded) -> None:
         self._held -= len(embedded.texts)
         self._shelf.put(embedded)
-
-
-class _Shelf:
-    """What is embedded and not yet taken; `room` is clear while that is a full load.
-
-    Putting never waits, so that nothing embedded is lost when lanes are stopped.
-    """
-
-    def __init__(self, rows: int) -> None:
-        self.room = asyncio.Event()
-        self.room.set()
-        self._limit = max(rows, 1)
-        self._rows = 0
-        self._parts: asyncio.Queue[Embedded | None] = asyncio.Queue()
-
-    def put(self, part: Embedded) -> None:
-        self._parts.put_nowait(part)
-        self._rows += len(part.texts)
-        if self._rows >= self._limit:
-            self.room.clear()
-
-    def close(self) -> None:
-        self._parts.put_nowait(None)
-
-    async def loads(self) -> AsyncGenerator[Vectors, None]:
-        """Loads of about the limit, or of what there is when the first part gets old."""
-        ended = False
-        while not ended:
-            load: list[Embedded] = []
-            rows, due = 0, None
-            try:
-                while rows < self._limit and not ended:
-                    async with asyncio.timeout_at(due):
-                        part = await self._parts.get()
-                    if part is None:
-                        ended = True
-                        continue
-                    due = due or asyncio.get_running_loop().time() + STORE_SECONDS
-                    load.append(part)
-                    rows += self._taken(part)
-            except TimeoutError:
-                pass
-            if load:
-                yield _joined(load)
-
-    def _taken(self, part: Embedded) -> int:
-        rows = len(part.texts)
-        self._rows -= rows
-        if self._rows < self._limit:
-            self.room.set()
-        return rows
-
-
-def _joined(parts: list[Embedded]) -> Vectors:
-    """The parts as one, which are let go: whoever asked still refers to their list."""
-    texts = [text for part in parts for text in part.texts]
-    matrix = np.concatenate([part.matrix for part in parts])
-    parts.clear()
-    return Vectors([text.chunk_id for text in texts], [text.content_hash for text in texts], matrix)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ingestion_assets.changes import Text, Vectors
-from ingestion_assets.embedding import stream as module
+from ingestion_assets.embedding import shelf
 from ingestion_assets.embedding.endpoints import Endpoints
 from ingestion_assets.embedding.ollama import CANARY, NEIGHBOURS, Ollama
 from ingestion_assets.embedding.stream import EmbeddingStream
@@ -46,7 +46,7 @@ def check(double: Double, batches: Sequence[Vectors], given: Sequence[Text]) -> 
     for vectors in batches:
         own = [by_id[chunk_id] for chunk_id in vectors.ids]
         assert list(vectors.hashes) == [t.content_hash for t in own]
-        assert np.array_equal(vectors.matrix, [double.vector(t.text) for t in own])
+        assert all(map(np.array_equal, vectors.matrix, [double.vector(t.text) for t in own]))
         assert vectors.matrix.dtype == np.float32
 
 
@@ -67,15 +67,30 @@ async def test_no_texts_make_no_requests(faulty_ollama: Double) -> None:
     assert stream.metrics.requests == 0
 
 
-async def test_batches_for_the_store_are_of_its_size(faulty_ollama: Double) -> None:
-    batches, _ = await embedded(faulty_ollama, texts(12_000), batch_size=500)
-    assert [len(vectors.ids) for vectors in batches] == [5_000, 5_000, 2_000]
+async def test_batches_for_the_store_are_of_its_size_until_the_end_is_near(
+    faulty_ollama: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "STORE_SECONDS", 60)
+    batches, _ = await embedded(faulty_ollama, texts(12_000), batch_size=50, workers=4)
+    sizes = [len(vectors.ids) for vectors in batches]
+    assert sizes[:2] == [5_000, 5_000]
+    assert sum(sizes) == 12_000
+
+
+async def test_only_what_was_not_checked_yet_is_left_to_store_at_the_end(
+    faulty_ollama: Double, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "STORE_SECONDS", 60)
+    faulty_ollama.reset(request_ms=10)
+    batches, _ = await embedded(faulty_ollama, texts(3_000), batch_size=50, workers=1)
+    assert len(batches) > 1
+    assert len(batches[-1].ids) <= EVERY + 100
 
 
 async def test_batches_for_the_store_are_bounded_in_bytes(
     faulty_ollama: Double, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STORE_BYTES", 4 * 384 * 100)
+    monkeypatch.setattr(shelf, "STORE_BYTES", 4 * 384 * 100)
     batches, _ = await embedded(faulty_ollama, texts(500), batch_size=10)
     assert max(len(vectors.ids) for vectors in batches) <= 100
 
@@ -83,7 +98,7 @@ async def test_batches_for_the_store_are_bounded_in_bytes(
 async def test_progress_is_yielded_on_a_slow_server_too(
     faulty_ollama: Double, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STORE_SECONDS", 0.05)
+    monkeypatch.setattr(shelf, "STORE_SECONDS", 0.05)
     faulty_ollama.reset(request_ms=60)
     batches, _ = await embedded(faulty_ollama, texts(8), batch_size=1, workers=1)
     assert len(batches) >= 3
@@ -106,7 +121,7 @@ async def test_a_twin_under_way_is_deferred(faulty_ollama: Double) -> None:
 async def test_a_twin_of_a_committed_text_is_sent(
     faulty_ollama: Double, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STORE_SECONDS", 0.05)
+    monkeypatch.setattr(shelf, "STORE_SECONDS", 0.05)
     async with Ollama(faulty_ollama.url) as ollama:
         flight = await ollama.identify("all-minilm")
         committed = threading.Event()
@@ -148,7 +163,7 @@ async def test_a_twin_of_a_rejected_text_is_not_sent(faulty_ollama: Double) -> N
 async def test_rejected_texts_are_to_be_had_with_each_batch(
     faulty_ollama: Double, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STORE_SECONDS", 0.01)
+    monkeypatch.setattr(shelf, "STORE_SECONDS", 0.01)
     faulty_ollama.break_by({"fault": "F10", "match": "poison"})
     given = texts(40, poison=range(40))
     async with Ollama(faulty_ollama.url) as ollama:
@@ -321,7 +336,7 @@ async def test_a_slow_consumer_holds_the_stream_back(faulty_ollama: Double) -> N
             while before != stream.metrics.texts_sent:
                 before = stream.metrics.texts_sent
                 await asyncio.sleep(0.3)
-    assert before <= 2 * module.STORE_ROWS + 2 * 4 * 500 + EVERY
+    assert before <= 2 * shelf.STORE_ROWS + 2 * 4 * 500 + EVERY
     assert before < 40_000
 
 
