@@ -19,6 +19,7 @@ from psycopg import sql
 
 from ingestion_assets.changes import Vectors
 from ingestion_assets.embedding import EmbeddingStream, Endpoints, Identity, Ollama
+from ingestion_assets.memory import prevent_fragmentation
 from ingestion_assets.settings import Settings
 from ingestion_assets.store import claims
 from ingestion_assets.store.connection import Connection, connect
@@ -85,6 +86,7 @@ def product(
     database: str, hosts: Sequence[str], key: str, texts: int, settings: Settings
 ) -> Figures:
     """The product's stream into the product's writer, as its resource and IO manager put them."""
+    prevent_fragmentation()
     return asyncio.run(_product(database, hosts, key, texts, settings))
 
 

@@ -17,6 +17,7 @@ from ingestion_assets.defs.servers import database_url, ollama_host
 from ingestion_assets.embedding import EmbeddingStream, Endpoints, Identity, Ollama, model_facts
 from ingestion_assets.embedding.ollama import SAFE_CONTEXT
 from ingestion_assets.errors import ConfigError
+from ingestion_assets.memory import prevent_fragmentation
 from ingestion_assets.sources import Source, load
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.generations import Recipe
@@ -139,6 +140,7 @@ class OllamaResource(dg.ConfigurableResource[Any]):
         """Open the clients on the run's own event loop, where the IO manager drains the stream."""
         if context.event_loop is None:
             raise RuntimeError("Dagster gave no event loop; pass event_loop= to build_resources")
+        prevent_fragmentation()
         self._loop = context.event_loop
         hosts = self.hosts or [ollama_host()]
         async with Endpoints(

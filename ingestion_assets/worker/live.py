@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ingestion_assets.errors import OllamaError, StoreError
+from ingestion_assets.memory import Memory
 from ingestion_assets.store.claims import CHANNEL
 from ingestion_assets.store.schema import migrate
 from ingestion_assets.worker.drain import Manner
 from ingestion_assets.worker.listener import Listener
-from ingestion_assets.worker.memory import Memory
 from ingestion_assets.worker.pace import Pace
 from ingestion_assets.worker.patience import Patience, pause
 from ingestion_assets.worker.queue import Queue
