@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingestion_assets.embedding.backoff import Backoff
-from ingestion_assets.embedding.ollama import SAME, Identity, Ollama
+from ingestion_assets.embedding.canary import SAME
+from ingestion_assets.embedding.ollama import Identity, Ollama
 from ingestion_assets.errors import (
     ContentError,
     ModelError,

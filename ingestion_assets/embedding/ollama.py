@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,7 +11,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from ingestion_assets.embedding import canary
 from ingestion_assets.embedding.answers import Answer, decode
+from ingestion_assets.embedding.canary import CANARY, NEIGHBOURS
 from ingestion_assets.embedding.classify import Sent
 from ingestion_assets.embedding.connection import Connection
 from ingestion_assets.embedding.host import parse_host
@@ -20,7 +22,6 @@ from ingestion_assets.embedding.pull import follow
 from ingestion_assets.embedding.shown import Shown
 from ingestion_assets.embedding.stats import Stats
 from ingestion_assets.errors import (
-    MixedVectorsError,
     ModelError,
     OllamaAnswerError,
     PoisonTextError,
@@ -33,9 +34,6 @@ UNLOAD_BUDGET = 10.0  # seconds until an unloaded model should be off the list o
 LOAD_BUDGET = 330.0  # seconds; Ollama itself gives a load up after 300
 LONGEST_TEXT = 2048  # tokens; Ollama's own physical batch, beyond which encoders cut silently
 SAFE_CONTEXT = 512  # tokens; of a model nobody knows anything about
-CANARY = "The quick brown fox jumps over the lazy dog."
-SAME = 0.999  # cosine of two vectors of one text, if nothing is wrong
-NEIGHBOURS = ("Rain is expected in the north tomorrow.", "Add two eggs and stir.")
 
 logger = logging.getLogger(__name__)
 
@@ -253,25 +251,11 @@ class Ollama:
 
     async def _canary(self, model: str, options: Mapping[str, int]) -> NDArray[np.float32]:
         """The canary's vector; alone and in a list, a text must give the same one."""
-        alone, listed = await _both(
+        alone, listed = await canary.both(
             self.embed(model, [CANARY], options=options),
             self.embed(model, [CANARY, *NEIGHBOURS], options=options),
         )
-        if alone.dead or listed.dead:
-            raise OllamaAnswerError(
-                self.base_url, f"{model!r} gives dead vectors; unload it with `ollama stop {model}`"
-            )
-        if alone.matrix.shape[1] != listed.matrix.shape[1]:
-            raise OllamaAnswerError(self.base_url, f"{model!r} gives vectors of changing length")
-        cosines = listed.matrix @ alone.matrix[0]
-        if cosines[0] < SAME or cosines[1:].max() >= SAME:
-            raise MixedVectorsError(
-                self.base_url,
-                f"{model!r} mixes vectors up: cosines of a text with a list that begins with it"
-                f" are {cosines.tolist()}; update Ollama",
-            )
-        vector: NDArray[np.float32] = alone.matrix[0]
-        return vector
+        return canary.vector(alone, listed, model, self.base_url)
 
     def _check(self, answer: Answer, dimensions: int | None) -> None:
         given = answer.matrix.shape[1]
@@ -323,17 +307,6 @@ class Ollama:
         if not isinstance(parsed, dict):
             raise OllamaAnswerError(self.base_url, f"{path} answered no object")
         return parsed
-
-
-async def _both(one: Awaitable[Answer], other: Awaitable[Answer]) -> tuple[Answer, Answer]:
-    """Two answers, asked for at once; neither is under way any more when the other failed."""
-    tasks = [asyncio.ensure_future(each) for each in (one, other)]
-    try:
-        await asyncio.wait(tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-    return tasks[0].result(), tasks[1].result()
 
 
 def _tagged(model: str) -> str:

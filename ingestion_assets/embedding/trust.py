@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingestion_assets.embedding.answers import Answer
-from ingestion_assets.embedding.ollama import CANARY, SAME
+from ingestion_assets.embedding.canary import CANARY, SAME
 from ingestion_assets.errors import MixedVectorsError
 
 EVERY = 1024  # texts between two checks: a tenth of a per cent of a server's work

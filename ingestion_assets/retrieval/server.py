@@ -9,7 +9,8 @@ from typing import Any
 
 from ingestion_assets.embedding.answers import Answer
 from ingestion_assets.embedding.breaker import Breaker, BreakerState
-from ingestion_assets.embedding.ollama import CANARY, Ollama
+from ingestion_assets.embedding.canary import CANARY
+from ingestion_assets.embedding.ollama import Ollama
 from ingestion_assets.errors import (
     OllamaAnswerError,
     OllamaBusyError,

@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import orjson
 
-from ingestion_assets.embedding.ollama import CANARY, Ollama
+from ingestion_assets.embedding.canary import CANARY
+from ingestion_assets.embedding.ollama import Ollama
 
 Vector = Sequence[float | None]
 SUCCESS = b'{"status":"pulling manifest"}\n{"status":"success"}\n'

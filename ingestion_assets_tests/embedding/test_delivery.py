@@ -10,9 +10,10 @@ import pytest
 from ingestion_assets.changes import Text
 from ingestion_assets.embedding.backoff import Backoff
 from ingestion_assets.embedding.batch_size import BatchSize
+from ingestion_assets.embedding.canary import CANARY, NEIGHBOURS
 from ingestion_assets.embedding.delivery import Delivery, Embedded, Rejected
 from ingestion_assets.embedding.endpoints import Endpoints
-from ingestion_assets.embedding.ollama import CANARY, NEIGHBOURS, Ollama
+from ingestion_assets.embedding.ollama import Ollama
 from ingestion_assets.embedding.stats import Stats
 from ingestion_assets.errors import (
     ModelError,

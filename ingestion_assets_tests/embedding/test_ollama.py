@@ -8,7 +8,8 @@ import numpy as np
 import orjson
 import pytest
 
-from ingestion_assets.embedding.ollama import CANARY, Ollama
+from ingestion_assets.embedding.canary import CANARY
+from ingestion_assets.embedding.ollama import Ollama
 from ingestion_assets.errors import (
     ConfigError,
     ModelError,

@@ -8,8 +8,9 @@ import pytest
 
 from ingestion_assets.changes import Text, Vectors
 from ingestion_assets.embedding import shelf
+from ingestion_assets.embedding.canary import CANARY, NEIGHBOURS
 from ingestion_assets.embedding.endpoints import Endpoints
-from ingestion_assets.embedding.ollama import CANARY, NEIGHBOURS, Ollama
+from ingestion_assets.embedding.ollama import Ollama
 from ingestion_assets.embedding.stream import EmbeddingStream
 from ingestion_assets.embedding.trust import EVERY
 from ingestion_assets.errors import (

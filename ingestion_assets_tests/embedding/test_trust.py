@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ingestion_assets.embedding.answers import Answer
-from ingestion_assets.embedding.ollama import CANARY
+from ingestion_assets.embedding.canary import CANARY
 from ingestion_assets.embedding.trust import Trust, among
 from ingestion_assets.errors import MixedVectorsError
 
