@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
+from ingestion_assets_tests.end_to_end.webserver import Dagster
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,11 +37,13 @@ class Project:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "ingestion_assets", *arguments]
 
-    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, check: bool = True, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         result = subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
-            env=self.environment,
+            env={**self.environment, **(environment or {})},
             capture_output=True,
             text=True,
             timeout=240,
@@ -57,7 +59,7 @@ class Project:
         return hits
 
     @contextmanager
-    def up(self) -> Iterator["Dagster"]:
+    def up(self) -> Iterator[Dagster]:
         """Everything started by `ingest up`, and stopped as Ctrl-C stops it."""
         port = free_port()
         with (self.folder / "up.log").open("wb") as log:
@@ -78,7 +80,7 @@ class Project:
             assert process.wait(90) == 0, (self.folder / "up.log").read_text()
 
     @contextmanager
-    def dagster_dev(self) -> Iterator["Dagster"]:
+    def dagster_dev(self) -> Iterator[Dagster]:
         """Plain `dagster dev`, with the environment's variables and nothing else."""
         port = free_port()
         command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port)]
@@ -103,101 +105,6 @@ class Project:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-class Dagster:
-    """A webserver, asked over GraphQL as the UI does."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def wait_until_up(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        deadline = time.monotonic() + 150
-        while time.monotonic() < deadline:
-            assert process.poll() is None, log.read_text()
-            try:
-                if self.query("{ version }")["version"] and self._is_loaded():
-                    return
-            except (httpx.TransportError, httpx.HTTPStatusError):
-                pass
-            time.sleep(0.5)
-        raise AssertionError(f"no answer at {self.url}:\n{log.read_text()}")
-
-    def query(self, text: str, **variables: Any) -> dict[str, Any]:
-        response = httpx.post(
-            f"{self.url}/graphql", json={"query": text, "variables": variables}, timeout=60
-        )
-        response.raise_for_status()
-        body = response.json()
-        assert "errors" not in body, body["errors"]
-        data: dict[str, Any] = body["data"]
-        return data
-
-    def backfill(self, keys: list[str]) -> str:
-        """Launch a backfill of all three assets; returns its id."""
-        data = self.query(
-            """mutation ($params: LaunchBackfillParams!) {
-              launchPartitionBackfill(backfillParams: $params) {
-                __typename
-                ... on LaunchBackfillSuccess { backfillId }
-                ... on PythonError { message }
-              } }""",
-            params={
-                "assetSelection": [{"path": [a]} for a in ("sources", "chunks", "embeddings")],
-                "partitionNames": keys,
-            },
-        )["launchPartitionBackfill"]
-        assert data["__typename"] == "LaunchBackfillSuccess", data
-        return str(data["backfillId"])
-
-    def wait_for_backfill(self, backfill_id: str, seconds: float = 240) -> str:
-        """Wait until a backfill has ended; returns its status."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            data = self.query(
-                """query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
-                  ... on PartitionBackfill { status } } }""",
-                id=backfill_id,
-            )["partitionBackfillOrError"]
-            if data["status"].startswith("COMPLETED") or data["status"] in ("FAILED", "CANCELED"):
-                return str(data["status"])
-            time.sleep(1)
-        raise AssertionError(f"backfill {backfill_id} has not ended")
-
-    def partition_keys(self) -> list[str]:
-        nodes = self.query("{ assetNodes { partitionKeys } }")["assetNodes"]
-        return sorted({key for node in nodes for key in node["partitionKeys"]})
-
-    def launch(self, partition_key: str) -> None:
-        """Launch the job for one partition, as the UI's Launchpad does."""
-        selector = {
-            "repositoryLocationName": "ingestion_assets",
-            "repositoryName": "__repository__",
-            "jobName": "ingest_job",
-        }
-        tags = [{"key": "dagster/partition", "value": partition_key}]
-        data = self.query(
-            """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
-              __typename ... on PythonError { message } } }""",
-            params={
-                "selector": selector,
-                "mode": "default",
-                "runConfigData": {},
-                "executionMetadata": {"tags": tags},
-            },
-        )["launchRun"]
-        assert data["__typename"] == "LaunchRunSuccess", data
-
-    def runs(self) -> list[dict[str, Any]]:
-        runs: list[dict[str, Any]] = self.query(
-            """{ runsOrError { ... on Runs { results {
-              runId status tags { key value } } } } }"""
-        )["runsOrError"]["results"]
-        return runs
-
-    def _is_loaded(self) -> bool:
-        data = self.query("{ assetNodes { assetKey { path } } }")
-        return len(data["assetNodes"]) >= 3
 
 
 def free_port() -> int:

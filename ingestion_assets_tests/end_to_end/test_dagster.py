@@ -5,7 +5,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ingestion_assets_tests.end_to_end.project import Dagster, Project, wait_for
+from ingestion_assets_tests.end_to_end.project import Project, wait_for
+from ingestion_assets_tests.end_to_end.webserver import Dagster
 
 SOURCES = """
 sources:
