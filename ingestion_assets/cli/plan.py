@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -126,7 +127,8 @@ class _Partition:
 
     def add_to(self, made: Plan) -> None:
         known = documents.known(self._connection, self._key)
-        reading = Reconciliation(self._source, self._key, known)
+        elsewhere = partial(documents.elsewhere, self._connection, self._source.name, self._key)
+        reading = Reconciliation(self._source, self._key, known, elsewhere)
         splitting = Splitting(self._documents(reading, made), self._stored, self._chunker)
         texts: dict[bytes, int] = {}
         for batch in splitting:
@@ -154,7 +156,8 @@ class _Partition:
                     )
                 self._split.update(change.gone)
         except SourceError as exc:
-            made.refused.append(str(exc))
+            if str(exc) not in made.refused:  # most are of the whole source
+                made.refused.append(str(exc))
         fingerprint = self._chunker.fingerprint(prefix)
         for document in chunks.unchunked(self._connection, self._key, fingerprint, prefix):
             if document.document_id not in self._split:

@@ -92,6 +92,9 @@ def sources(
         source,
         context.partition_key,
         known,
+        lambda folders: store.call(
+            document_store.elsewhere, source.name, context.partition_key, folders
+        ),
         reread=config.reread,
         allow_deletion=config.allow_deletion,
     )

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,6 +64,22 @@ def walk(source: Source, partition_key: str | None = None) -> Iterator[Found | S
             yield exc
     if _identity(source) != identity:
         raise SourceError(str(source.root), "was replaced while it was walked; run again")
+
+
+def names(source: Source) -> Iterator[str]:
+    """The uris of the selected files of all partitions; none is looked at.
+
+    A folder that cannot be read is passed over.
+    """
+    selection = globs.select(source.include, source.exclude)
+    pending = [""]
+    while pending:
+        with suppress(OSError, SourceError):
+            for uri in _list(source, pending.pop(), selection, None):
+                if uri.endswith("/"):
+                    pending.append(uri)
+                else:
+                    yield uri
 
 
 def read(source: Source, found: Found) -> tuple[Found, bytes] | None:

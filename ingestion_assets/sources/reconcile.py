@@ -1,6 +1,8 @@
 """A partition's documents and what the store knows of them in, the difference out."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -19,8 +21,9 @@ from ingestion_assets.sources.source import Source
 _BATCH = 100  # documents
 _BATCH_TEXT = 8_000_000  # characters
 _GONE_BATCH = 1000  # ids
-_FEWEST = 3  # documents; so few may go unasked
-_MOST_GONE = 1 / 3  # of a partition's documents that may go unasked
+_FEWEST = 3  # documents; fewer may go unasked
+_MOST_LOST = 1 / 3  # of a source's documents that may go unasked
+_ENDING = re.compile(r"\.[^./]*\Z")
 
 # A file changed so shortly before it was read may have changed once more within its time stamp.
 _RACY = timedelta(seconds=2)
@@ -30,6 +33,12 @@ def document_id(source: str, uri: str) -> UUID:
     """The id of a document; those of one source are neighbours in the index."""
     own = blake2b(f"{source}\0{uri}".encode(), digest_size=12).digest()
     return UUID(bytes=blake2b(source.encode(), digest_size=4).digest() + own)
+
+
+def ending(uri: str) -> str:
+    """`.md` of `guide/a.md`; empty if there is none."""
+    found = _ENDING.search(uri)
+    return found[0] if found else ""
 
 
 @dataclass(slots=True)
@@ -73,10 +82,12 @@ class Reconciliation:
 
     Iterating raises SourceError if the root is missing, unreadable or replaced meanwhile, or if
     the function fails; ConfigError if there is no such function; and MassDeletionError if the
-    source is empty while documents of it are stored, or if the partition would lose more than a
-    third of them: then a share is not mounted, most likely, and nothing is deleted unasked.
+    source is empty while documents of it are stored, or has lost more than a third of them, in
+    whichever partitions: then a share is not mounted, most likely, and nothing is deleted unasked.
 
     Args:
+        elsewhere: counts what is stored of the source's other partitions, but for documents in
+            the given folders, by the ending of their uris.
         reread: read and write every document, whatever is stored of it.
         allow_deletion: delete what is gone, however much it is.
 
@@ -91,6 +102,7 @@ class Reconciliation:
         source: Source,
         partition_key: str,
         known: Mapping[str, Known],
+        elsewhere: Callable[[Sequence[str]], Counter[str]],
         *,
         reread: bool = False,
         allow_deletion: bool = False,
@@ -101,11 +113,12 @@ class Reconciliation:
         self._source = source
         self._partition_key = partition_key
         self._known = known
+        self._elsewhere = elsewhere
         self._reread = reread
         self._allow_deletion = allow_deletion
         self._kept: set[str] = set()  # uris of what is there, and of folders that failed
         self._folders: list[str] = []  # those that failed
-        self._yielded = 0  # by a function, for all partitions
+        self._yielded: Counter[str] = Counter()  # by a function, for all partitions, by ending
 
     def __iter__(self) -> Iterator[Changes[Document]]:
         batch: list[Document] = []
@@ -151,7 +164,7 @@ class Reconciliation:
             yield from files.walk(self._source, self._partition_key)
             return
         for record in python.records(self._source):
-            self._yielded += 1
+            self._yielded[ending(record.uri)] += 1
             if self._source.partition_key(record.uri) == self._partition_key:
                 yield record
 
@@ -232,27 +245,43 @@ class Reconciliation:
             self.failures.append(failure)
 
     def _gone(self) -> list[UUID]:
-        failed_folders = tuple(self._folders)
         gone = [
             known.document_id
             for uri, known in self._known.items()
-            if uri not in self._kept and not uri.startswith(failed_folders)
+            if uri not in self._kept and not self._has_failed(uri)
         ]
-        if not self._allow_deletion:
-            self._refuse_accidents(len(gone))
+        if gone and not self._allow_deletion:
+            self._refuse_accidents()
         return gone
 
-    def _is_empty(self) -> bool:
-        return files.is_empty(self._source) if self._source.python is None else not self._yielded
+    def _has_failed(self, uri: str) -> bool:
+        """Whether a folder of a document cannot be read, so that nobody knows if it is gone."""
+        return uri.startswith(tuple(self._folders))
 
-    def _refuse_accidents(self, gone: int) -> None:
-        """An unmounted share, or a glob gone wrong, must not empty the store."""
-        stored, name = len(self._known), self._source.name
-        if gone and self._is_empty():
-            why = f"source {name!r} is empty, but {gone} documents of it are stored"
-        elif gone >= _FEWEST and stored * _MOST_GONE < gone - self.counts.new:
-            why = f"{gone} of the {stored} documents of {self._partition_key!r} are gone"
+    def _refuse_accidents(self) -> None:
+        """An unmounted share, or a glob gone wrong, must not empty the store.
+
+        A new document makes up for one that is gone, if it ends alike: it may have been renamed.
+        """
+        stored = self._elsewhere(self._folders) + Counter(
+            ending(uri) for uri in self._known if not self._has_failed(uri)
+        )
+        total, lost = stored.total(), (stored - self._present()).total()
+        name = self._source.name
+        if self._is_empty():
+            why = f"source {name!r} is empty, but {total} documents of it are stored"
+        elif lost >= _FEWEST and lost > total * _MOST_LOST:
+            why = f"{lost} of the {total} documents of source {name!r} are gone"
         else:
             return
         remedy = f"bring them back, or let them go: ingest run {name} --yes"
         raise MassDeletionError(self._source.origin, f"{why}; nothing is deleted: {remedy}")
+
+    def _present(self) -> Counter[str]:
+        """What there is in all partitions, by ending."""
+        if self._source.python is None:
+            return Counter(map(ending, files.names(self._source)))
+        return self._yielded
+
+    def _is_empty(self) -> bool:
+        return files.is_empty(self._source) if self._source.python is None else not self._yielded

@@ -1,6 +1,7 @@
 """Documents of a partition: what is known of them, and their changes."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from psycopg import Cursor
@@ -46,6 +47,22 @@ def listing(connection: Connection, source: str) -> Iterator[tuple[str, int, dat
         binary=True,
     )
     yield from rows
+
+
+def elsewhere(
+    connection: Connection, source: str, partition_key: str, folders: Sequence[str]
+) -> Counter[str]:
+    """Documents of a source's other partitions by the ending of their uris, as `.md`.
+
+    Args:
+        folders: that end with a slash; what lies below them is left out.
+    """
+    rows = connection.execute(
+        "SELECT coalesce(substring(uri from '\\.[^./]*$'), ''), count(*) FROM ingestion.documents"
+        " WHERE source = %s AND partition_key <> %s AND NOT uri ^@ ANY(%s) GROUP BY 1",
+        (source, partition_key, list(folders)),
+    )
+    return Counter(dict(rows))
 
 
 def write(connection: Connection, changes: Changes[Document]) -> None:

@@ -118,15 +118,16 @@ def test_source_option_is_the_argument(ingest: Ingest) -> None:
 
 
 def test_mass_deletion_waits_for_a_yes(ingest: Ingest, folder: Path) -> None:
-    ingest("run", "notes")
+    ingest("run", "wiki")
     for n in range(3):
-        (folder / "notes" / f"{n}.md").unlink()
-    [planned] = _json(ingest("run", "notes", "--plan", "--json"))
-    assert "3 of the 6 documents" in planned["refused"][0]
-    refused = ingest("run", "notes")
+        (folder / "wiki" / f"{n}.md").unlink()
+    [planned] = _json(ingest("run", "wiki", "--plan", "--json"))
+    [refusal] = planned["refused"]
+    assert "3 of the 6 documents of source 'wiki'" in refusal
+    refused = ingest("run", "wiki")
     assert refused.exit_code == 1
     assert "--yes" in refused.stderr
-    [summary] = _json(ingest("run", "notes", "--yes", "--json"))
+    [summary] = _json(ingest("run", "wiki", "--yes", "--json"))
     assert (summary["deleted"], summary["documents"]) == (3, 3)
 
 

@@ -1,5 +1,6 @@
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +35,13 @@ class Store:
         self.changes: list[Changes[Document]] = []
 
     def run(self, source: Source, key: str = "handbook/00", **how: bool) -> Reconciliation:
-        reconciliation = Reconciliation(source, key, dict(self.known), **how)
+        own = {uri: k for uri, k in self.known.items() if source.partition_key(uri) == key}
+        others = [uri for uri in self.known if uri not in own]
+
+        def elsewhere(folders: Sequence[str]) -> Counter[str]:
+            return Counter(Path(u).suffix for u in others if not u.startswith(tuple(folders)))
+
+        reconciliation = Reconciliation(source, key, own, elsewhere, **how)
         self.changes = list(reconciliation)
         for change in self.changes:
             for row in change.rows:
@@ -87,7 +94,7 @@ def test_unchanged_documents_are_not_read(root, source, store):
 
 def test_nothing_is_done_before_iterating(source):
     source.root.rmdir()
-    assert counts(Reconciliation(source, "handbook/00", {})) == {}
+    assert counts(Reconciliation(source, "handbook/00", {}, lambda _: Counter())) == {}
 
 
 def test_changed_content_is_a_row_with_the_same_id(root, source, store):
@@ -239,7 +246,7 @@ def test_batches_are_bounded_by_text(root, source, store):
 def test_batches_come_while_the_walk_goes_on(root, source):
     for n in range(300):
         put(root, f"{n:03}.md")
-    reconciliation = Reconciliation(source, "handbook/00", {})
+    reconciliation = Reconciliation(source, "handbook/00", {}, lambda _: Counter())
     next(iter(reconciliation))
     assert reconciliation.counts.seen == 101
 
@@ -302,6 +309,85 @@ def test_renamed_documents_are_not_counted_as_lost(root, source, store):
     for n in range(12):
         (root / f"{n}.md").rename(root / f"chapter-{n}.md")
     assert store.run(source).counts.gone == 12
+
+
+def test_new_documents_of_another_kind_make_up_for_none(root, source, store):
+    _twelve_less(5, root, source, store)
+    for n in range(12):
+        put(root, f"{n}.png", b"\x89PNG\r\n\x1a\n" + bytes(50))
+    with pytest.raises(MassDeletionError, match="5 of the 12"):
+        store.run(source)
+
+
+class Bucketed:
+    """A source of files in 64 buckets, most of which hold one or none."""
+
+    def __init__(self, root: Path, source: Source, store: Store) -> None:
+        self.source = replace(source, buckets=64)
+        self.store, self._root = store, root
+        for n in range(40):
+            put(root, f"{n}.md")
+        self.run()
+
+    def lose(self, n: int) -> None:
+        for gone in range(n):
+            (self._root / f"{gone}.md").unlink()
+
+    def run(self) -> int:
+        """Run every partition; how many were refused."""
+        refused = 0
+        for key in self.source.partition_keys():
+            try:
+                self.store.run(self.source, key)
+            except MassDeletionError:
+                refused += 1
+        return refused
+
+
+@pytest.fixture
+def bucketed(root, source, store):
+    return Bucketed(root, source, store)
+
+
+def test_a_bucket_may_lose_everything_while_its_source_keeps_most(bucketed):
+    bucketed.lose(13)
+    assert bucketed.run() == 0
+    assert len(bucketed.store.known) == 27
+
+
+def test_a_source_that_loses_much_is_refused_however_little_each_bucket_loses(bucketed):
+    bucketed.lose(14)
+    buckets = {bucketed.source.partition_key(f"{n}.md") for n in range(14)}
+    assert bucketed.run() == len(buckets) > 10
+    assert len(bucketed.store.known) == 40
+
+
+def test_four_buckets_may_lose_thirty_percent_each(root, source, store):
+    source = replace(source, buckets=4)
+    files: dict[str, list[Path]] = {key: [] for key in source.partition_keys()}
+    for n in range(100):
+        mine = files[source.partition_key(f"{n}.md")]
+        if len(mine) < 10:
+            mine.append(put(root, f"{n}.md"))
+    for key in files:
+        store.run(source, key)
+    for path in [path for mine in files.values() for path in mine[:3]]:
+        path.unlink()
+    assert [store.run(source, key).counts.gone for key in files] == [3, 3, 3, 3]
+
+
+def test_what_lies_in_a_folder_that_cannot_be_read_is_not_lost(open_root, source, as_nobody):
+    source, store = replace(source, root=open_root, buckets=2), Store()
+    for n in range(6):
+        put(open_root, f"{n}.md")
+        put(open_root, f"sub/{n}.md")
+    for key in source.partition_keys():
+        store.run(source, key)
+    (open_root / "0.md").unlink()
+    (open_root / "sub").chmod(0)
+    with as_nobody():
+        runs = [store.run(source, key) for key in source.partition_keys()]
+    assert sum(run.counts.gone for run in runs) == 1
 
 
 def test_rereading_writes_documents_that_did_not_change(root, source, store):

@@ -1,5 +1,6 @@
 """Documents are inserted, replaced in place, and deleted with everything that hangs on them."""
 
+from collections import Counter
 from dataclasses import replace
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import pytest
 from ingestion_assets.changes import Changes
 from ingestion_assets.documents.document import Known
 from ingestion_assets.errors import StoreError
+from ingestion_assets.sources.reconcile import ending
 from ingestion_assets.store import chunks, documents, embeddings, sources
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets_tests.store import rows
@@ -31,6 +33,19 @@ def test_what_is_written_is_known(connection):
         )
     }
     assert documents.finish(connection, rows.KEY) == 1
+
+
+def test_other_partitions_are_counted_by_the_ending_of_uris(connection):
+    sources.register(connection, "notes", "files", 2, {})
+    uris = ["a.md", "v1.2/b.tar.gz", "v1.2/README", ".env", "x/c.md", "d.", "e\n.md", "x.md"]
+    documents.write(connection, Changes([rows.document(uri) for uri in uris]))
+    expected = Counter(ending(uri) for uri in uris)
+    assert documents.elsewhere(connection, "notes", "notes/01", []) == expected
+    assert documents.elsewhere(connection, "notes", "notes/01", ["x/", "v1.2/"]) == Counter(
+        {".md": 3, ".env": 1, ".": 1}
+    )
+    assert documents.elsewhere(connection, "notes", rows.KEY, []) == Counter()
+    assert documents.elsewhere(connection, "other", "notes/01", []) == Counter()
 
 
 def test_a_changed_document_keeps_its_chunks_and_vectors(connection):
