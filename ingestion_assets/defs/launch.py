@@ -3,12 +3,14 @@
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.events import RunFailureReason
 
 from ingestion_assets.defs import build
@@ -108,11 +110,16 @@ def replace_partitions(old: Sequence[str], new: Sequence[str]) -> None:
 
 
 def cancel_runs() -> None:
-    """Cancel the runs that are under way, as the UI's Terminate does."""
+    """Cancel the runs that are under way, as the UI's Terminate does.
+
+    Of a run that an earlier Dagster launched nobody can tell whether it still goes on: it is left
+    as canceling, and Dagster's monitoring ends it.
+    """
     with dg.DagsterInstance.get() as instance:
         for run in instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY)):
             instance.report_run_canceling(run)
-            instance.run_launcher.terminate(run.run_id)
+            with suppress(DagsterUserCodeUnreachableError):
+                instance.run_launcher.terminate(run.run_id)
 
 
 def observed_rate() -> float | None:

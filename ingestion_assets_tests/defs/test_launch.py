@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -52,8 +53,21 @@ def test_run_of_a_dead_process_is_marked_as_failed(project: Path) -> None:
     assert [status.value for status in statuses] == ["FAILURE", "STARTED", "STARTED"]
 
 
+def test_all_runs_are_canceled_though_one_is_of_a_server_that_is_gone(
+    project: Path, tmp_path: Path
+) -> None:
+    gone = {".dagster/grpc_info": json.dumps({"host": "localhost", "socket": f"{tmp_path}/gone"})}
+    with dg.DagsterInstance.get() as instance:
+        runs = [_add_started(instance, tags) for tags in ({}, gone, {})]
+        launch.cancel_runs()
+        statuses = [run.status for i in runs if (run := instance.get_run_by_id(i))]
+    assert [status.value for status in statuses] == ["CANCELING"] * 3
+
+
 def _started(instance: dg.DagsterInstance, owner: str) -> str:
-    run = dg.DagsterRun(
-        "ingest_job", status=dg.DagsterRunStatus.STARTED, tags={"ingestion/process": owner}
-    )
+    return _add_started(instance, {"ingestion/process": owner})
+
+
+def _add_started(instance: dg.DagsterInstance, tags: dict[str, str]) -> str:
+    run = dg.DagsterRun("ingest_job", status=dg.DagsterRunStatus.STARTED, tags=tags)
     return instance.add_run(run).run_id
