@@ -62,8 +62,7 @@ def documents_changed(
 ) -> dg.SensorResult:
     """Compare every source's files, by name, size and time, with those of the last request.
 
-    A partition that no run was asked for yet is compared with what is stored: `ingest run` may
-    have been there.
+    What differs is compared with what is stored: `ingest run` or a backfill may have been there.
     """
     sources, position = catalog.sources(), Position.parse(context.cursor)
     scan = _scan(_rotated(sources, position.next))
@@ -177,16 +176,25 @@ def _with_stored(
     """Take partitions over that are stored as their files are."""
     digests = dict(position.digests)
     for source in sources:
-        new = [k for k in source.partition_keys() if k in scan.digests and k not in digests]
-        if new:
-            stored = store.call(_stored, source)
-            digests |= {k: stored[k] for k in new if stored[k] == scan.digests[k]}
+        found = {k: scan.digests[k] for k in source.partition_keys() if k in scan.digests}
+        changed = [k for k in found if digests.get(k) != found[k]]
+        if changed:
+            stored = store.call(_stored, source, changed)
+            digests |= {k: found[k] for k in changed if stored[k] == found[k]}
     return replace(position, digests=digests)
 
 
-def _stored(connection: Connection, source: Source) -> dict[str, str]:
-    """The digests that a source's stored documents would have as files."""
-    return listing.digests(source, documents.listing(connection, source.name))
+def _stored(connection: Connection, source: Source, keys: Sequence[str]) -> dict[str, str]:
+    """The digests that a source's stored documents would have as files.
+
+    Those that were stored under other settings are left out: they are to be stored again.
+    """
+    entries = (
+        (uri, size, modified_at)
+        for uri, size, modified_at, content_hash in documents.listing(connection, keys)
+        if source.made(content_hash)
+    )
+    return listing.digests(source, entries)
 
 
 def _rotated(sources: list[Source], first: str) -> list[Source]:

@@ -39,11 +39,14 @@ def known(connection: Connection, partition_key: str) -> dict[str, Known]:
     return {uri: Known(*rest) for uri, *rest in rows}
 
 
-def listing(connection: Connection, source: str) -> Iterator[tuple[str, int, datetime]]:
-    """Uri, size and time of every document of a source, in no order."""
+def listing(
+    connection: Connection, partition_keys: Sequence[str]
+) -> Iterator[tuple[str, int, datetime, bytes]]:
+    """Uri, size, time and content hash of every document of some partitions, in no order."""
     rows = connection.execute(
-        "SELECT uri, bytes, modified_at FROM ingestion.documents WHERE source = %s",
-        (source,),
+        "SELECT uri, bytes, modified_at, content_hash FROM ingestion.documents"
+        " WHERE partition_key = ANY(%s)",
+        (list(partition_keys),),
         binary=True,
     )
     yield from rows

@@ -133,6 +133,30 @@ def test_what_ingest_run_has_stored_is_not_run_again(
     assert len(daemon.asked()) == 1
 
 
+def test_what_a_backfill_has_stored_is_not_run_again(
+    daemon: Daemon, materialize: Materialize, folder: Path
+) -> None:
+    daemon.asked()
+    (folder / "1.md").write_text("other words")
+    for key in KEYS:
+        assert materialize(key=key).success
+    assert daemon.asked() == []
+    (folder / "1.md").write_text("words again")
+    assert len(daemon.asked()) == 1
+
+
+def test_changed_settings_are_run_though_the_files_are_stored(
+    daemon: Daemon, materialize: Materialize, folder: Path
+) -> None:
+    for key in KEYS:
+        assert materialize(key=key).success
+    assert daemon.asked() == []
+    (folder.parent / "sources.yaml").write_text(
+        "sources:\n  - {name: notes, root: notes, buckets: 2, domain: new}\n"
+    )
+    assert daemon.asked() == KEYS
+
+
 def test_a_partition_under_way_waits_for_its_end(
     daemon: Daemon, folder: Path, instance: dg.DagsterInstance
 ) -> None:
