@@ -1,7 +1,6 @@
 """Partitions in, Dagster runs out: what `ingest run` and `ingest up` ask of an instance."""
 
 import os
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,11 +16,11 @@ from ingestion_assets.defs import build
 from ingestion_assets.defs.assets import EMBEDDING_POOL, embeddings
 from ingestion_assets.defs.failures import INTERRUPTED, named, root_cause
 from ingestion_assets.defs.jobs import UNDER_WAY, ingest_job
+from ingestion_assets.defs.lost import fail_lost_runs, owned
 from ingestion_assets.defs.partitions import partitions, register
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.settings import Settings
 
-_OWNER = "ingestion/process"
 _LATEST = 20  # runs that the rate is taken over
 _QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 
@@ -148,7 +147,7 @@ def materialize(keys: Sequence[str], work: Work) -> Iterator[Outcome]:
 def _prepare(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
     register(instance, keys)
     _limit_pool(instance)
-    _fail_lost_runs(instance)
+    fail_lost_runs(instance)
 
 
 def _limit_pool(instance: dg.DagsterInstance) -> None:
@@ -164,7 +163,7 @@ def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, key: str, work: Wo
     result = job.execute_in_process(
         instance=instance,
         partition_key=key,
-        tags={_OWNER: f"{socket.gethostname()}/{os.getpid()}"},
+        tags=owned(),
         run_config={"loggers": _QUIET, "ops": work.config()},
         asset_selection=[embeddings.key] if work.only_failed else None,
         raise_on_error=False,
@@ -205,21 +204,3 @@ def _error(result: dg.ExecuteInProcessResult) -> str | None:
                 return INTERRUPTED
             return root_cause(event.job_failure_data.error)
     return "the run failed; its page in the Dagster UI says why"
-
-
-def _fail_lost_runs(instance: dg.DagsterInstance) -> None:
-    """Mark runs of this machine whose process has died; nothing else would notice."""
-    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        host, _, pid = run.tags.get(_OWNER, "").rpartition("/")
-        if host == socket.gethostname() and not _alive(int(pid)):
-            instance.report_run_failed(run, "the process of `ingest run` died")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

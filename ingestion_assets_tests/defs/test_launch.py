@@ -4,12 +4,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TypeAlias
 
 import dagster as dg
 import pytest
 
 from ingestion_assets.defs import launch
 from ingestion_assets.errors import ConfigError
+
+Tags: TypeAlias = dict[str, str]
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,6 +23,13 @@ def project(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setenv("INGESTION_DATABASE_URL", database)
     monkeypatch.setenv("DAGSTER_HOME", str(launch.prepare_home(tmp_path)))
     return tmp_path
+
+
+@pytest.fixture
+def gone(tmp_path: Path) -> Tags:
+    """The tags of a run whose code server was killed."""
+    server = {"host": "localhost", "socket": str(tmp_path / "gone")}
+    return {".dagster/grpc_info": json.dumps(server)}
 
 
 def test_home_needs_the_projects_dagster_yaml(tmp_path: Path) -> None:
@@ -53,12 +63,21 @@ def test_run_of_a_dead_process_is_marked_as_failed(project: Path) -> None:
     assert [status.value for status in statuses] == ["FAILURE", "STARTED", "STARTED"]
 
 
-def test_all_runs_are_canceled_though_one_is_of_a_server_that_is_gone(
-    project: Path, tmp_path: Path
-) -> None:
-    gone = {".dagster/grpc_info": json.dumps({"host": "localhost", "socket": f"{tmp_path}/gone"})}
+def test_run_of_a_dagster_that_was_killed_is_marked_as_failed(project: Path, gone: Tags) -> None:
     with dg.DagsterInstance.get() as instance:
-        runs = [_add_started(instance, tags) for tags in ({}, gone, {})]
+        here, elsewhere = (_add_started(instance, gone) for _ in range(2))
+        (project / ".dagster_home" / "storage" / here).mkdir(parents=True)
+        launch.prepare_instance([])
+        statuses = [run.status for i in (here, elsewhere) if (run := instance.get_run_by_id(i))]
+    assert [status.value for status in statuses] == ["FAILURE", "STARTED"]
+
+
+def test_all_runs_are_canceled_though_one_is_of_a_server_that_is_gone(
+    project: Path, gone: Tags
+) -> None:
+    with dg.DagsterInstance.get() as instance:
+        tags: list[Tags] = [{}, gone, {}]
+        runs = [_add_started(instance, of_run) for of_run in tags]
         launch.cancel_runs()
         statuses = [run.status for i in runs if (run := instance.get_run_by_id(i))]
     assert [status.value for status in statuses] == ["CANCELING"] * 3
@@ -68,6 +87,6 @@ def _started(instance: dg.DagsterInstance, owner: str) -> str:
     return _add_started(instance, {"ingestion/process": owner})
 
 
-def _add_started(instance: dg.DagsterInstance, tags: dict[str, str]) -> str:
+def _add_started(instance: dg.DagsterInstance, tags: Tags) -> str:
     run = dg.DagsterRun("ingest_job", status=dg.DagsterRunStatus.STARTED, tags=tags)
     return instance.add_run(run).run_id

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from ingestion_assets.defs import launch
 from ingestion_assets.store.schema import migrate
 from ingestion_assets_tests.conftest import fresh_database
 from ingestion_assets_tests.end_to_end.installation import Installation, content
@@ -69,7 +70,7 @@ def test_first_runs_of_a_backfill_of_scattered_keys_embed_two_at_a_time(
 
 
 def test_terminated_run_is_not_retried_and_the_next_embeds_only_the_rest(
-    installation: Installation,
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dagster, double = installation.dagster, installation.double
     installation.only("long")
@@ -80,6 +81,11 @@ def test_terminated_run_is_not_retried_and_the_next_embeds_only_the_rest(
     double.break_by({"fault": "F18", "after": 8})  # the rest is never answered
     terminated = dagster.launch("long/00")
     wait_for(lambda: len(installation.vectors()) > len(before))
+    # As any other command does, which must not take it for one that was lost.
+    monkeypatch.setenv("DAGSTER_HOME", str(installation.project.folder / ".dagster_home"))
+    monkeypatch.setenv("DAGSTER_PG_URL", installation.database)
+    launch.prepare_instance([])
+    assert dagster.status(terminated) == "STARTED"
     dagster.terminate(terminated)
     wait_for(lambda: dagster.status(terminated) not in ("STARTED", "CANCELING"))
     assert dagster.status(terminated) == "CANCELED"
