@@ -11,9 +11,9 @@ def resident():
 
 prevent_fragmentation()
 before, freed_later, pins = resident(), [], []
-for n in range(300):
-    np.ones(1_000_000, np.uint8)  # freed at once: from now on glibc itself would keep such
-    freed_later.append(np.ones(200_000, np.uint8))
+for n in range(60):
+    np.ones(8_000_000, np.uint8)  # freed at once: from now on glibc itself would keep such
+    freed_later.append(np.ones(2_000_000, np.uint8))
     pins.append(bytes(2_000))  # stays, and holds what lies below
 del freed_later
 print((resident() - before) // 2**20)
