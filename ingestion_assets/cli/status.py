@@ -17,9 +17,11 @@ from rich.text import Text
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.local.services import database_service
 from ingestion_assets.settings import Settings
+from ingestion_assets.store import looks
 from ingestion_assets.store import status as store
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.generations import Generation, in_use
+from ingestion_assets.store.looks import Unread
 from ingestion_assets.store.schema import migrate
 from ingestion_assets.store.status import FailedChunk, PartitionStatus
 
@@ -30,7 +32,7 @@ _COUNTS = {
     "chunks": "chunks",
     "embedded": "embedded",
     "pending": "pending",
-    "processing": "processing",
+    "processing": "at work",
     "failed": "failed",
 }
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
@@ -38,7 +40,7 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 @click.command(short_help="Say what is embedded, waits, or failed.")
 @click.argument("source", required=False)
-@click.option("--failed", is_flag=True, help="List the chunks that failed, and why.")
+@click.option("--failed", is_flag=True, help="List what failed, and why.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON on stdout.")
 def status(source: str | None, failed: bool, as_json: bool) -> None:
     """Say what is embedded, what waits and what failed: by source, or SOURCE by partition.
@@ -82,20 +84,29 @@ def _overview(connection: Connection, source: str | None, as_json: bool) -> None
 
 
 def _failures(connection: Connection, source: str | None, as_json: bool) -> None:
+    limit = None if as_json else _LISTED + 1
+    unread = looks.unread(connection, source, limit)
+    texts = store.failures(connection, source, limit)
     if as_json:
-        _print_json([asdict(failure) for failure in store.failures(connection, source)])
+        _print_json({"documents": [asdict(u) for u in unread], "texts": [asdict(t) for t in texts]})
         return
-    failures = store.failures(connection, source, _LISTED + 1)
-    for failure in failures[:_LISTED]:
-        _show(failure)
-    if not failures:
-        click.echo(
-            "No text has failed. Files that cannot be read: ingest run names them.", err=True
-        )
-        return
-    if len(failures) > _LISTED:
+    for document in unread[:_LISTED]:
+        _show_unread(document)
+    for text in texts[:_LISTED]:
+        _show(text)
+    if max(len(unread), len(texts)) > _LISTED:
         click.echo(f"… and more than these {_LISTED}: --json lists all", err=True)
-    click.echo(f"Retry them:  {_command('ingest run', source)} --retry-failed", err=True)
+    _say_remedies(source, unread=bool(unread), texts=bool(texts))
+
+
+def _say_remedies(source: str | None, *, unread: bool, texts: bool) -> None:
+    run = _command("ingest run", source)
+    if unread:
+        click.echo(f"Read the documents again, once they can be read:  {run}", err=True)
+    if texts:
+        click.echo(f"Retry the texts:  {run} --retry-failed", err=True)
+    if not unread and not texts:
+        click.echo("Every document was read, and no text has failed.", err=True)
 
 
 def _described(generation: Generation) -> dict[str, Any]:
@@ -120,6 +131,7 @@ def _table(partitions: Sequence[PartitionStatus], *, by_partition: bool) -> Tabl
     for name in _COUNTS.values():
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("waiting", justify="right", no_wrap=True)
+    table.add_column("last\nrun", justify="right", no_wrap=True)
     if by_partition:
         for partition in partitions:
             _add_row(table, partition.partition_key, [partition])
@@ -132,10 +144,12 @@ def _table(partitions: Sequence[PartitionStatus], *, by_partition: bool) -> Tabl
 def _add_row(table: Table, name: str, partitions: Sequence[PartitionStatus]) -> None:
     totals = [sum(getattr(partition, count) for partition in partitions) for count in _COUNTS]
     waiting = [p.oldest_pending for p in partitions if p.oldest_pending]
+    runs = [p.last_run for p in partitions if p.last_run]
     table.add_row(
         name,
         *(f"{total:,}" for total in totals),
         _age(min(waiting)) if waiting else "",
+        _age(max(runs)) if runs else "",
         style="red" if totals[-1] else "",
     )
 
@@ -152,15 +166,28 @@ def _minute(moment: datetime) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
+def _show_unread(document: Unread) -> None:
+    _describe(document.source, document.uri, "", f"{document.error_class}: {document.error}")
+    _console().print(Text(f"  not read on {_minute(document.failed_at)}", "dim"))
+
+
 def _show(failure: FailedChunk) -> None:
     kind = "quarantined" if failure.quarantined else "to be retried"
     tries = f"{failure.attempts} attempt{'s' * (failure.attempts != 1)}"
-    place = (f"{failure.source}/{failure.uri}", "bold")
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-    console.print(Text.assemble(place, (f"  {failure.heading}" if failure.heading else "", "cyan")))
-    console.print(Text(_indented(f"{failure.error_class}: {failure.error}"), "red"))
+    why = f"{failure.error_class}: {failure.error}"
+    _describe(failure.source, failure.uri, failure.heading, why)
     when = f"{_minute(failure.failed_at)}, generation {failure.generation_id}"
-    console.print(Text(_indented(f"{kind} after {tries}, {when}"), "dim"))
+    _console().print(Text(_indented(f"{kind} after {tries}, {when}"), "dim"))
+
+
+def _describe(source: str, uri: str, heading: str, why: str) -> None:
+    place = (f"{source}/{uri}", "bold")
+    _console().print(Text.assemble(place, (f"  {heading}" if heading else "", "cyan")))
+    _console().print(Text(_indented(why), "red"))
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def _indented(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from ingestion_assets.defs.resources import StoreResource
 from ingestion_assets.embedding import EmbeddingStream
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources import Reconciliation
-from ingestion_assets.store import claims, frames
+from ingestion_assets.store import claims, frames, looks
 from ingestion_assets.store.connection import Connection, partition_lock
 from ingestion_assets.store.frames import Frames
 from ingestion_assets.store.generations import Generation
@@ -75,6 +75,7 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
         match obj:
             case Reconciliation():
                 counts = _drain(obj, DocumentsWriter(connection, key))
+                looks.record(connection, key, map(astuple, obj.failures))
                 return {**counts, **reconciled(obj)}
             case Splitting():
                 counts = _drain(obj, ChunksWriter(connection, key))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
+from ingestion_assets.store import looks
 from ingestion_assets.store.connection import Connection, partition_lock
 
 _READ = "SELECT document_id, uri FROM ingestion.documents WHERE source = %s"
@@ -45,6 +46,7 @@ def rebucket(
             _list_moves(connection, source, key_of)
             moved = connection.execute(_MOVE_DOCUMENTS).rowcount
             connection.execute(_MOVE_CHUNKS)
+            looks.move(connection, source, key_of)
             connection.execute(_SET, (buckets, source))
     return moved
 

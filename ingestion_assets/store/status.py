@@ -46,8 +46,10 @@ WITH stored AS (
 )
 SELECT source, partition_key, documents, coalesce(chunks, 0) AS chunks,
        coalesce(embedded, 0) AS embedded, coalesce(pending, 0) AS pending,
-       coalesce(processing, 0) AS processing, coalesce(failed, 0) AS failed, oldest_pending
+       coalesce(processing, 0) AS processing, coalesce(failed, 0) AS failed, oldest_pending,
+       looked_at AS last_run
 FROM documents LEFT JOIN chunks USING (partition_key)
+LEFT JOIN ingestion.looks USING (source, partition_key)
 ORDER BY source, partition_key
 """
 _NO_EMBEDDINGS = "(SELECT NULL::uuid AS chunk_id, NULL::bytea AS content_hash WHERE false)"
@@ -81,6 +83,7 @@ class PartitionStatus:
         processing: a run or a worker has them in hand.
         failed: chunks with an error and no vector, quarantined or not.
         oldest_pending: when the document was read that has waited longest for a vector.
+        last_run: when it was last compared with its documents; none if that was never noted.
     """
 
     source: str
@@ -92,6 +95,7 @@ class PartitionStatus:
     processing: int
     failed: int
     oldest_pending: datetime | None
+    last_run: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

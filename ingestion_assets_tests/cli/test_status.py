@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ingestion_assets.cli import main
 from ingestion_assets.cli.status import _table
-from ingestion_assets.store import ledger
+from ingestion_assets.store import ledger, looks
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.ledger import Failed
 from ingestion_assets.store.status import PartitionStatus
@@ -68,7 +68,7 @@ def test_sources_are_summed_up(ingest, connection):
     _fill(connection)
     result = ingest("status")
     assert result.exit_code == 0
-    headline, _, *lines = _cells(result)
+    headline, _, _, *lines = _cells(result)
     assert " ".join(headline) == "Generation 1 (active): m, 4 dimensions"
     assert lines == [
         ["notes", "2", "5", "3", "0", "0", "2"],
@@ -80,7 +80,7 @@ def test_sources_are_summed_up(ingest, connection):
 def test_a_source_is_shown_by_partition(ingest, connection):
     _fill(connection)
     result = ingest("status", "notes")
-    assert _cells(result)[2:] == [
+    assert _cells(result)[3:] == [
         ["notes/00", "1", "2", "0", "0", "0", "2"],
         ["notes/01", "1", "3", "3", "0", "0", "0"],
     ]
@@ -91,11 +91,12 @@ def test_nothing_of_a_large_table_is_cut_at_80_columns(capsys):
     waiting = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
     large = PartitionStatus(
         "handbook", "handbook/1023",
-        250_000, 9_000_000, 8_000_000, 890_000, 10_000, 100_000, waiting,
+        250_000, 9_000_000, 8_000_000, 890_000, 10_000, 100_000, waiting, waiting,
     )  # fmt: skip
     Console(width=80).print(_table([large], by_partition=True))
-    header, line = capsys.readouterr().out.splitlines()
-    assert "…" not in header + line
+    *header, line = capsys.readouterr().out.splitlines()
+    assert len(header) == 2
+    assert "…" not in "".join([*header, line])
     assert line.split()[:7] == [
         "handbook/1023", "250,000", "9,000,000", "8,000,000", "890,000", "10,000", "100,000",
     ]  # fmt: skip
@@ -110,6 +111,7 @@ def test_the_overview_is_available_as_json(ingest, connection):
     assert partition == {
         "source": "wiki", "partition_key": "wiki/00",
         "documents": 1, "chunks": 1, "embedded": 0, "pending": 1, "processing": 0, "failed": 0,
+        "last_run": None,
     }  # fmt: skip
 
 
@@ -131,7 +133,7 @@ def test_failures_of_another_source_are_not_shown(ingest, connection):
     _fill(connection)
     result = ingest("status", "wiki", "--failed")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "No text has failed." in result.stderr
+    assert "no text has failed" in result.stderr
 
 
 def test_a_long_list_of_failures_says_that_it_is_cut(ingest, connection):
@@ -139,7 +141,7 @@ def test_a_long_list_of_failures_says_that_it_is_cut(ingest, connection):
     result = ingest("status", "--failed")
     assert result.stdout.count("notes/bad.md") == 50
     assert "--json lists all" in result.stderr
-    assert len(json.loads(ingest("status", "--failed", "--json").stdout)) == 60
+    assert len(json.loads(ingest("status", "--failed", "--json").stdout)["texts"]) == 60
 
 
 def test_an_empty_store_is_told_what_to_do(ingest):
@@ -154,3 +156,25 @@ def test_an_unknown_source_is_named_with_those_that_are_stored(ingest, connectio
     result = ingest("status", "nots", *options)
     assert result.exit_code == 2
     assert "'nots'; stored are: notes, wiki" in result.stderr
+
+
+def test_documents_that_could_not_be_read_are_listed_until_they_can(ingest, connection):
+    _fill(connection, failures=1)
+    looks.record(
+        connection, "notes/00", [("big.md", "SourceError", "has 30000000 bytes, too many")]
+    )
+    result = ingest("status", "notes", "--failed")
+    assert result.stdout.index("notes/big.md\n  SourceError: has") < result.stdout.index(
+        "notes/bad"
+    )
+    assert "Read the documents again, once they can be read:  ingest run notes" in result.stderr
+    assert ingest("status", "wiki", "--failed").stdout == ""
+    looks.record(connection, "notes/00", [])
+    assert "big.md" not in ingest("status", "--failed").stdout
+
+
+def test_the_last_run_is_when_a_partition_was_looked_at(ingest, connection):
+    _fill(connection)
+    looks.record(connection, "notes/01", [])
+    assert [line[-2:] for line in _cells(ingest("status", "notes"))[3:]] == [["0", "2"], ["0", "s"]]
+    assert _cells(ingest("status"))[3][-2:] == ["0", "s"]

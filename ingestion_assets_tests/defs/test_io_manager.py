@@ -1,4 +1,5 @@
 import threading
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -7,6 +8,8 @@ import pandas as pd
 import psycopg
 
 from ingestion_assets.defs.partitions import partitions
+from ingestion_assets.store import looks, status
+from ingestion_assets.store.connection import connect
 from ingestion_assets.store.frames import Frames
 from ingestion_assets_tests.defs.conftest import Materialize
 from ingestion_assets_tests.services.faulty_ollama import Double
@@ -138,3 +141,21 @@ def _watch_transactions(database: str, done: threading.Event, ages: list[float])
                 " AND xact_start IS NOT NULL"
             )
             ages += [float(age) for (age,) in rows]
+
+
+def test_what_could_not_be_read_is_noted_until_it_can(
+    materialize: Materialize, folder: Path, database: str
+) -> None:
+    sources = folder.parent / "sources.yaml"
+    listed = sources.read_text()
+    sources.write_text("sources: [{name: notes, root: notes, max_bytes: 99}]")
+    (folder / "large.md").write_text("word " * 99)
+    assert materialize(selection="sources").success
+    with connect(database) as connection:
+        [found] = looks.unread(connection)
+        assert (found.source, found.uri, found.error_class) == ("notes", "large.md", "SourceError")
+        [partition] = status.partitions(connection)
+        assert partition.last_run is not None
+        sources.write_text(listed.replace(", buckets: 2", ""))
+        assert materialize(selection="sources").success
+        assert looks.unread(connection) == []

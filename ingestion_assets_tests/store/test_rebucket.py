@@ -4,6 +4,7 @@ from hashlib import blake2b
 import pytest
 
 from ingestion_assets.errors import StoreUnavailableError
+from ingestion_assets.store import looks
 from ingestion_assets.store.connection import Connection, connect, partition_lock
 from ingestion_assets.store.rebucket import rebucket, stored_buckets
 from ingestion_assets_tests.store import rows
@@ -69,3 +70,12 @@ def test_nothing_moves_while_a_run_writes_one_of_the_partitions(
     ):
         rebucket(connection, "notes", 2, keys=KEYS, key_of=_key_of)
     assert _places(connection) == {"a.md": {"notes/00"}}
+
+
+def test_what_could_not_be_read_follows_into_its_partition(connection: Connection) -> None:
+    rows.store(connection, "a.md", ["one"])
+    looks.record(connection, "notes/00", [(f"{n}.md", "SourceError", "large") for n in range(9)])
+    rebucket(connection, "notes", 2, keys=KEYS, key_of=_key_of)
+    looks.record(connection, "notes/01", [])
+    left = {found.uri for found in looks.unread(connection)}
+    assert left == {f"{n}.md" for n in range(9) if _key_of(f"{n}.md") == "notes/00"}

@@ -53,9 +53,13 @@ def test_a_partition_is_made_up_of_what_is_embedded_pending_processing_and_faile
     )
     moved = [replace(chunk, content_hash=b"h" * 16) for chunk in (changed, void)]
     chunks.write(connection, rows.batch(document, moved=moved, gone=[gone]))
-    assert partitions(connection) == [PartitionStatus("notes", rows.KEY, 2, 6, 1, 3, 0, 2, READ)]
+    assert partitions(connection) == [
+        PartitionStatus("notes", rows.KEY, 2, 6, 1, 3, 0, 2, READ, None)
+    ]
     assert len(claims.claim(connection, generation, "worker", limit=1)) == 1
-    assert partitions(connection) == [PartitionStatus("notes", rows.KEY, 2, 6, 1, 2, 1, 2, READ)]
+    assert partitions(connection) == [
+        PartitionStatus("notes", rows.KEY, 2, 6, 1, 2, 1, 2, READ, None)
+    ]
 
 
 def test_partitions_are_listed_by_source_and_key(connection):
@@ -65,7 +69,7 @@ def test_partitions_are_listed_by_source_and_key(connection):
         rows.embed(connection, generation, pieces)
     assert [p.partition_key for p in partitions(connection)] == ["notes/00", "notes/01", "wiki/00"]
     assert partitions(connection, "wiki") == [
-        PartitionStatus("wiki", "wiki/00", 1, 1, 1, 0, 0, 0, None)
+        PartitionStatus("wiki", "wiki/00", 1, 1, 1, 0, 0, 0, None, None)
     ]
     assert partitions(connection, "other") == []
     assert sources(connection) == ["notes", "wiki"]
@@ -75,8 +79,8 @@ def test_everything_is_pending_without_a_generation(connection):
     rows.store(connection, "a.md", ["one", "two"])
     rows.store(connection, "empty.md", [], key="notes/01")
     assert partitions(connection) == [
-        PartitionStatus("notes", "notes/00", 1, 2, 0, 2, 0, 0, READ),
-        PartitionStatus("notes", "notes/01", 1, 0, 0, 0, 0, 0, None),
+        PartitionStatus("notes", "notes/00", 1, 2, 0, 2, 0, 0, READ, None),
+        PartitionStatus("notes", "notes/01", 1, 0, 0, 0, 0, 0, None, None),
     ]
 
 
