@@ -19,7 +19,7 @@ from ingestion_assets.store.connection import Connection
 from ingestion_assets.store.due import due
 
 MOST_RUNS = 50  # of a tick; each costs Dagster almost half a second of the tick's minute
-SCAN_SECONDS = 20.0  # after which the rest of the sources waits for the next tick
+SCAN_SECONDS = 1.5  # after which the rest of the sources waits for the next tick
 WAITED_SECONDS = (
     60.0  # that a text lies in the ledger before a run is asked for; workers are faster
 )

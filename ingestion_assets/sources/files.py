@@ -30,7 +30,6 @@ class Found:
     """
 
     uri: str
-    path: Path
     bytes: int
     modified_at: datetime
 
@@ -99,7 +98,7 @@ def read(source: Source, found: Found) -> tuple[Found, bytes] | None:
     except OSError as exc:
         raise _refused(found.uri, exc) from exc
     _check_size(source, found.uri, max(len(raw), status.st_size))
-    return Found(found.uri, found.path, len(raw), _modified(status)), raw
+    return Found(found.uri, len(raw), _modified(status)), raw
 
 
 def is_empty(source: Source) -> bool:
@@ -136,7 +135,9 @@ def _list(
             elif (
                 selection.takes(uri)
                 and (entry.is_symlink() or entry.is_file())
-                and partition_key in {None, source.partition_key(_printable(uri))}
+                and (
+                    partition_key is None or source.partition_key(_printable(uri)) == partition_key
+                )
             ):
                 uris.append(uri)
     return sorted(uris)
@@ -145,23 +146,23 @@ def _list(
 def _look(source: Source, uri: str) -> Found | None:
     """The file of a uri; None for a link to nothing or to a folder, and for no file at all."""
     _check_name(uri)
-    path = source.root / uri
-    status = path.lstat()
+    path = f"{source.root}/{uri}"  # a Path would cost as much as all the rest
+    status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode):
         if not _target(path).is_relative_to(source.root):
             raise SourceError(
                 uri, "links to a place outside the root; exclude it or put a copy in its place"
             )
-        status = path.stat()
+        status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         return None
     _check_size(source, uri, status.st_size)
-    return Found(uri, path, status.st_size, _modified(status))
+    return Found(uri, status.st_size, _modified(status))
 
 
 def _open(source: Source, found: Found) -> int:
     """Open a file step by step from the root, so that no folder can become a link meanwhile."""
-    target = _target(found.path)
+    target = _target(source.root / found.uri)
     if not target.is_relative_to(source.root):
         raise SourceError(found.uri, "leads outside the root; exclude it")
     *folders, name = target.relative_to(source.root).parts
@@ -175,7 +176,7 @@ def _open(source: Source, found: Found) -> int:
         os.close(at)
 
 
-def _target(path: Path) -> Path:
+def _target(path: Path | str) -> Path:
     """Where all links lead; unlike Path.resolve it does not raise for a loop of links."""
     return Path(os.path.realpath(path))
 
@@ -195,7 +196,7 @@ def _check_name(uri: str) -> None:
 
 
 def _printable(uri: str) -> str:
-    return os.fsencode(uri).decode(errors="backslashreplace")
+    return uri if uri.isascii() else os.fsencode(uri).decode(errors="backslashreplace")
 
 
 def _refused(uri: str, exc: OSError) -> SourceError:
