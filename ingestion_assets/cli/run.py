@@ -21,7 +21,7 @@ from ingestion_assets.settings import Settings
 from ingestion_assets.sources import Source, load
 from ingestion_assets.store.connection import connect
 from ingestion_assets.store.ledger import partitions_with_failures
-from ingestion_assets.store.status import sources as stored_sources
+from ingestion_assets.store.sources import unlisted
 
 _WORKERS, _MAX_WORKERS = "INGEST_WORKERS", "INGEST_MAX_WORKERS"
 
@@ -170,10 +170,12 @@ def _log_requests() -> None:
 
 def _name_left_over(running: Services, listed: Sequence[Source]) -> None:
     with connect(running.database_url) as connection:
-        stored = stored_sources(connection)
-    for name in sorted(set(stored) - {source.name for source in listed}):
+        left = unlisted(connection, [source.name for source in listed])
+    for name in left:
         click.echo(
-            f"{name} is stored, but no longer listed: its documents are still found", err=True
+            f"{name} is stored, but no longer listed: its documents are still found. Delete them:"
+            f"  {program()} sources remove {name}",
+            err=True,
         )
 
 

@@ -12,9 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ingestion_assets.cli.program import program
+from ingestion_assets.cli.services import export, services
 from ingestion_assets.errors import ConfigError, SourceError
+from ingestion_assets.local.services import Services
 from ingestion_assets.settings import Settings
 from ingestion_assets.sources import Source, edit, files, load, python
+from ingestion_assets.store.connection import connect
+from ingestion_assets.store.sources import remove as delete
+from ingestion_assets.store.sources import unlisted
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class Listed:
     problem: str | None
 
 
-@click.group(invoke_without_command=True, short_help="List and check the sources; add one.")
+@click.group(invoke_without_command=True, short_help="List and check the sources; add, remove one.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON on stdout.")
 @click.pass_context
 def sources(context: click.Context, as_json: bool) -> None:
@@ -59,6 +64,41 @@ def add(folder: Path, name: str | None) -> None:
     chosen = name or re.sub(r"[^a-z0-9._-]+", "-", folder.resolve().name.lower()).strip("-._")
     edit.add(path, chosen, root)
     click.echo(f"{chosen} is added to {path}. Ingest it:  {program()} run {chosen}", err=True)
+
+
+@sources.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(name: str, yes: bool) -> None:
+    """Delete what is stored of NAME, which sources.yaml does not list any more.
+
+    Its files are not touched.
+    """
+    settings = Settings.from_environment()
+    listed = load(settings.sources)
+    if name in {source.name for source in listed}:
+        raise ConfigError(f"{name!r} is listed in {settings.sources}; take it out first")
+    with services(settings) as running, connect(running.database_url) as connection:
+        left = unlisted(connection, [source.name for source in listed])
+        if name not in left:
+            raise ConfigError(
+                f"nothing is stored of an unlisted source {name!r}; of these there is:"
+                f" {', '.join(left) or 'none'}"
+            )
+        if not yes:
+            click.confirm(f"Delete all documents of {name}, and their vectors?", abort=True)
+        removed = delete(connection, name)
+        _forget_partitions(running, name)
+    click.echo(f"{name}: {removed:,} documents are deleted", err=True)
+
+
+def _forget_partitions(running: Services, name: str) -> None:
+    export(running)
+    # Dagster takes over a second to import.
+    from ingestion_assets.defs import launch  # noqa: PLC0415
+
+    os.environ.setdefault("DAGSTER_HOME", str(launch.prepare_home(Path.cwd())))
+    launch.forget_partitions(name)
 
 
 def _look(source: Source) -> Listed:

@@ -108,6 +108,14 @@ def replace_partitions(old: Sequence[str], new: Sequence[str]) -> None:
             instance.delete_dynamic_partition(partitions.name or "", key)
 
 
+def forget_partitions(source: str) -> None:
+    """Delete all partitions of a source."""
+    with dg.DagsterInstance.get() as instance:
+        for key in instance.get_dynamic_partitions(partitions.name or ""):
+            if key.partition("/")[0] == source:
+                instance.delete_dynamic_partition(partitions.name or "", key)
+
+
 def cancel_runs() -> None:
     """Cancel the runs that are under way, as the UI's Terminate does.
 

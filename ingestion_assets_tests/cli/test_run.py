@@ -241,3 +241,23 @@ def test_rebucket_refuses_what_is_no_power_of_two(ingest: Ingest, folder: Path) 
     result = ingest("rebucket", "notes", "6")
     assert (result.exit_code, "power of two" in result.stderr) == (2, True)
     assert (folder / "sources.yaml").read_text() == before
+
+
+def test_a_source_that_is_taken_out_is_named_and_can_be_removed(
+    ingest: Ingest, folder: Path, double
+) -> None:
+    ingest("run")
+    assert ingest("sources", "remove", "wiki", "--yes").exit_code == 2  # it is listed
+    (folder / "sources.yaml").write_text("sources: [{name: notes, root: notes}]")
+    assert "sources remove wiki" in ingest("run").stderr
+    assert "nothing is stored of an unlisted source 'wikki'; of these there is: wiki" in (
+        ingest("sources", "remove", "wikki", "--yes").stderr
+    )
+    removed = ingest("sources", "remove", "wiki", "--yes")
+    assert (removed.exit_code, "wiki: 6 documents are deleted" in removed.stderr) == (0, True)
+    [left] = {p["source"] for p in json.loads(ingest("status", "--json").stdout)["partitions"]}
+    assert left == "notes"
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_dynamic_partitions("source_bucket") == ["notes/00"]
+    assert "wiki" not in ingest("run").stderr
+    assert (folder / "wiki" / "0.md").exists()
