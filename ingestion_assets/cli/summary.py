@@ -99,6 +99,10 @@ def show(summaries: Sequence[Summary], mode: str, *, as_json: bool) -> None:
             click.secho(wrapped("failed  ", f"{summary.source}: {failure}"), fg="red", err=True)
         if len(summary.failures) > _FAILURES:
             click.secho(f"… and {len(summary.failures) - _FAILURES} more", fg="red", err=True)
+    if failed := [summary.source for summary in summaries if summary.failures]:
+        only_texts = all(s.quarantined and len(s.failures) == 1 for s in summaries if s.failures)
+        option = " --retry-failed" if only_texts else ""
+        click.echo(f"Try again:  {program()} run {' '.join(failed)}{option}", err=True)
 
 
 def wrapped(lead: str, text: str) -> str:

@@ -1,4 +1,6 @@
-from ingestion_assets.cli.summary import summarise
+import pytest
+
+from ingestion_assets.cli.summary import show, summarise
 from ingestion_assets.defs.launch import Outcome
 
 
@@ -22,3 +24,13 @@ def test_whatever_has_no_vector_is_a_failure() -> None:
     assert "2 chunks cannot be embedded" in quarantined.failures[0]
     assert "3 chunks still wait for their vectors" in missing.failures[0]
     assert failed.failures == ["notes/00: no answer"]
+
+
+def test_after_failures_comes_the_command_to_try_again(capsys: pytest.CaptureFixture[str]) -> None:
+    good, texts = summarise("good", [_outcome()]), summarise("notes", [_outcome(quarantined=2)])
+    show([good, texts], "sequential", as_json=False)
+    assert "run notes --retry-failed\n" in capsys.readouterr().err
+    show([texts, summarise("wiki", [_outcome("no answer")])], "sequential", as_json=False)
+    assert "run notes wiki\n" in capsys.readouterr().err
+    show([good], "sequential", as_json=False)
+    assert capsys.readouterr().err == ""
