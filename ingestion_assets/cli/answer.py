@@ -7,7 +7,7 @@ from contextlib import aclosing
 import click
 
 from ingestion_assets.api.backend import open_backend
-from ingestion_assets.cli.services import index_words, services
+from ingestion_assets.cli.services import index_words, require_store, services
 from ingestion_assets.local.services import Services
 from ingestion_assets.retrieval.answer import Answer, Source, threshold
 from ingestion_assets.retrieval.answer import answer as answered
@@ -31,6 +31,7 @@ def answer(question: str, k: int, method: Method, source: str | None, as_json: b
     """Answer QUESTION from the documents, with the model of INGESTION_CHAT_MODEL."""
     settings = Settings.from_environment()
     search = Search(question, k=k, method=method, filters=Filters(source=source))
+    require_store(settings)
     with services(settings) as running:
         index_words(running, settings.text_language)
         said = asyncio.run(_answer(settings, running, search, aloud=not as_json))

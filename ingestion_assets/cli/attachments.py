@@ -9,13 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ingestion_assets.cli.program import program
-from ingestion_assets.local.services import database_service
+from ingestion_assets.cli.services import stored
 from ingestion_assets.settings import Settings
 from ingestion_assets.store.attached import Attachment
 from ingestion_assets.store.attached import attachments as attached
 from ingestion_assets.store.attached.listing import FailedRow, counts, failures, retry
 from ingestion_assets.store.connection import Connection, connect
-from ingestion_assets.store.schema import migrate
 
 _LISTED = 50  # failures of a table on a screen; --json has them all
 _COUNTS = ("pending", "processing", "completed", "skipped", "failed")
@@ -27,19 +26,17 @@ _COUNTS = ("pending", "processing", "completed", "skipped", "failed")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout.")
 def attachments(failed: bool, retry_failed: bool, as_json: bool) -> None:
     """List the attached tables with their rows by state."""
-    with database_service(Settings.from_environment()) as database:
-        migrate(database.address)
-        with connect(database.address) as connection:
-            found = attached(connection)
-            if retry_failed:
-                _retry(connection, found)
-            if as_json:
-                click.echo(json.dumps([_entry(connection, a) for a in found], indent=2))
-            elif failed:
-                for one in found:
-                    _show_failures(one, failures(connection, one, _LISTED))
-            elif found:
-                _show(connection, found)
+    with stored(Settings.from_environment()) as url, connect(url) as connection:
+        found = attached(connection)
+        if retry_failed:
+            _retry(connection, found)
+        if as_json:
+            click.echo(json.dumps([_entry(connection, a) for a in found], indent=2))
+        elif failed:
+            for one in found:
+                _show_failures(one, failures(connection, one, _LISTED))
+        elif found:
+            _show(connection, found)
     if not found:
         click.echo(f"No table is attached: {program()} attach --help", err=True)
 

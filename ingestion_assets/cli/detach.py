@@ -2,11 +2,10 @@
 
 import click
 
-from ingestion_assets.local.services import database_service
+from ingestion_assets.cli.services import stored
 from ingestion_assets.settings import Settings
 from ingestion_assets.store.attached import detach as detach_table
 from ingestion_assets.store.connection import connect
-from ingestion_assets.store.schema import migrate
 
 
 @click.command(short_help="Leave an attached table as it was.")
@@ -16,10 +15,8 @@ def detach(name: str) -> None:
 
     Triggers and columns that were added go. Columns that were there before keep what is in them.
     """
-    with database_service(Settings.from_environment()) as database:
-        migrate(database.address)
-        with connect(database.address) as connection:
-            gone = detach_table(connection, name)
+    with stored(Settings.from_environment()) as url, connect(url) as connection:
+        gone = detach_table(connection, name)
     removed = ", ".join(gone.undo["columns"])
     click.echo(f"Detached {gone.title}.", err=True)
     if removed:

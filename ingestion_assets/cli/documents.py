@@ -8,13 +8,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ingestion_assets.cli.services import stored
 from ingestion_assets.errors import ConfigError
-from ingestion_assets.local.services import database_service
 from ingestion_assets.settings import Settings
 from ingestion_assets.store import inspection
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.inspection import ChunkState, StoredDocument
-from ingestion_assets.store.schema import migrate
 
 _COLORS = {"completed": "green", "error": "red"}
 
@@ -28,11 +27,9 @@ def documents(uri: str, source: str | None, as_json: bool) -> None:
 
     A document's URI is its path below the root of its source, as `ingest search` prints it.
     """
-    with database_service(Settings.from_environment()) as found:
-        migrate(found.address)
-        with connect(found.address) as connection:
-            document = _document(connection, uri, source)
-            chunks = inspection.chunks(connection, document.document_id)
+    with stored(Settings.from_environment()) as url, connect(url) as connection:
+        document = _document(connection, uri, source)
+        chunks = inspection.chunks(connection, document.document_id)
     if as_json:
         answer = {**asdict(document), "chunks": [asdict(chunk) for chunk in chunks]}
         click.echo(json.dumps(answer, default=str, indent=2))
@@ -47,7 +44,11 @@ def _document(connection: Connection, uri: str, source: str | None) -> StoredDoc
         stored = inspection.documents(connection, rest, of)
     if not stored:
         similar = inspection.similar(connection, uri.rpartition("/")[2])
-        near = f"; did you mean {', '.join(similar)}?" if similar else "; see: ingest status"
+        near = (
+            f"; did you mean {', '.join(similar)}?"
+            if similar
+            else "; what could not be read: ingest status --failed"
+        )
         raise ConfigError(f"no document {uri!r} is stored{near}")
     if len(stored) > 1:
         names = ", ".join(document.source for document in stored)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ingestion_assets.cli.services import export, services
+from ingestion_assets.cli.completion import source_names
+from ingestion_assets.cli.services import export, require_project, services
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.settings import Settings
 from ingestion_assets.sources import Source, edit, load
@@ -16,7 +17,7 @@ from ingestion_assets.store.rebucket import stored_buckets
 
 
 @click.command(short_help="Move a source to another number of partitions.")
-@click.argument("source")
+@click.argument("source", shell_complete=source_names)
 @click.argument("buckets", type=int)
 def rebucket(source: str, buckets: int) -> None:
     """Move the documents of SOURCE to BUCKETS partitions, a power of two.
@@ -31,6 +32,7 @@ def rebucket(source: str, buckets: int) -> None:
             f"no source is named {source!r}; sources.yaml lists {', '.join(sorted(listed))}"
         )
     edit.check_buckets(settings.sources, source, buckets)
+    require_project()
     with services(settings) as running:
         export(running)
         # Dagster takes over a second to import.

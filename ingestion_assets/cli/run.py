@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
+from ingestion_assets.cli.completion import source_names
 from ingestion_assets.cli.plan import plan, show_plan
 from ingestion_assets.cli.program import program
 from ingestion_assets.cli.progress import progress
-from ingestion_assets.cli.services import export, services
+from ingestion_assets.cli.services import export, require_project, services
 from ingestion_assets.cli.summary import Summary, show, summarise
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.local.services import Services
@@ -61,9 +62,14 @@ class Options:
 
 
 @click.command(short_help="Bring sources up to date.")
-@click.argument("sources", nargs=-1)
+@click.argument("sources", nargs=-1, shell_complete=source_names)
 @click.option(
-    "--source", "named", multiple=True, metavar="NAME", help="The same as SOURCES; repeatable."
+    "--source",
+    "named",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=source_names,
+    help="The same as SOURCES; repeatable.",
 )
 @click.option("--sequential", is_flag=True, help="One request at a time; the result is the same.")
 @click.option(
@@ -82,7 +88,9 @@ class Options:
 )
 @click.option("--plan", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--yes", is_flag=True, help="Delete what is gone, though it be most of a source.")
-@click.option("--verbose", is_flag=True, help="A line for every request to Ollama.")
+@click.option(
+    "--verbose", is_flag=True, help="A line for every request to Ollama; tracebacks of errors."
+)
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON on stdout.")
 def run(**given: Any) -> None:
     """Bring SOURCES up to date; all of sources.yaml when none is named.
@@ -91,6 +99,8 @@ def run(**given: Any) -> None:
     store, 1 when something failed, 2 when a setting is wrong.
     """
     options = Options(**given)
+    if options.verbose:
+        click.get_current_context().find_root().params["verbose"] = True  # tracebacks of errors
     options.check()
     _set_workers(options)
     settings = Settings.from_environment()
@@ -100,6 +110,7 @@ def run(**given: Any) -> None:
         chosen = [_only(chosen).moved(options.data_dir)]
     if options.verbose:
         _log_requests()
+    require_project()
     with services(settings) as running:
         _name_left_over(running, listed)
         if options.plan:

@@ -13,7 +13,7 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
-from ingestion_assets.cli.services import index_words, services
+from ingestion_assets.cli.services import index_words, require_store, services
 from ingestion_assets.embedding import Ollama
 from ingestion_assets.errors import ConfigError, QueryError
 from ingestion_assets.local.services import Services
@@ -69,6 +69,7 @@ def search(  # noqa: PLR0913  one for each option
     JSON where it is JSON. Exit code 1 means that not all was done as asked; stderr says what.
     """
     settings = Settings.from_environment()
+    require_store(settings)
     try:
         filters = Filters(
             **names,

@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
 from ingestion_assets.embedding import parse_host
-from ingestion_assets.errors import StoreError
-from ingestion_assets.local.services import Services, local_services
+from ingestion_assets.errors import ConfigError, StoreError
+from ingestion_assets.local.services import Services, database_service, local_services
 from ingestion_assets.settings import Settings
 from ingestion_assets.store.connection import connect
 from ingestion_assets.store.index import build_text_index
@@ -29,6 +30,47 @@ def services(settings: Settings) -> Iterator[Services]:
             click.secho(note, dim=True, err=True)
         migrate(running.database_url)
         yield running
+
+
+@contextmanager
+def stored(settings: Settings) -> Iterator[str]:
+    """URL of the database, brought up to date; for commands that only look at what is stored.
+
+    Raises:
+        ConfigError: there is none; an empty one would only hide that this is the wrong folder.
+    """
+    require_store(settings)
+    with database_service(settings) as found:
+        if found.note:
+            click.secho(found.note, dim=True, err=True)
+        migrate(found.address)
+        yield found.address
+
+
+def require_project() -> None:
+    """Refuse to start anything in a folder where Dagster could not run.
+
+    Raises:
+        ConfigError: the present folder is no project's.
+    """
+    if not Path("dagster.yaml").is_file():
+        raise ConfigError(
+            f"there is no dagster.yaml in {str(Path.cwd())!r}; go to the project's folder"
+        )
+
+
+def require_store(settings: Settings) -> None:
+    """Refuse to go on where nothing was ever stored.
+
+    Raises:
+        ConfigError: the database would be the embedded one, and that was never started here.
+    """
+    folder = settings.state / "postgres"
+    if settings.database_url is None and not folder.exists():
+        raise ConfigError(
+            f"nothing is stored here: there is no database in {str(folder)!r}; go to the project's"
+            " folder, run `ingest run` first, or set INGESTION_DATABASE_URL"
+        )
 
 
 def index_words(running: Services, language: str) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ingestion_assets.cli.program import program
-from ingestion_assets.cli.services import export, services
+from ingestion_assets.cli.services import export, require_project, require_store, services
 from ingestion_assets.errors import ConfigError, SourceError
 from ingestion_assets.local.services import Services
 from ingestion_assets.settings import Settings
@@ -78,6 +78,8 @@ def remove(name: str, yes: bool) -> None:
     listed = load(settings.sources)
     if name in {source.name for source in listed}:
         raise ConfigError(f"{name!r} is listed in {settings.sources}; take it out first")
+    require_project()
+    require_store(settings)
     with services(settings) as running, connect(running.database_url) as connection:
         left = unlisted(connection, [source.name for source in listed])
         if name not in left:

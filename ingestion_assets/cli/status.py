@@ -14,15 +14,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ingestion_assets.cli.completion import source_names
+from ingestion_assets.cli.services import stored
 from ingestion_assets.errors import ConfigError
-from ingestion_assets.local.services import database_service
 from ingestion_assets.settings import Settings
 from ingestion_assets.store import looks
 from ingestion_assets.store import status as store
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.generations import Generation, in_use
 from ingestion_assets.store.looks import Unread
-from ingestion_assets.store.schema import migrate
 from ingestion_assets.store.status import FailedChunk, PartitionStatus
 
 _LISTED = 50  # failures on a screen; --json has them all
@@ -39,7 +39,7 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 @click.command(short_help="Say what is embedded, waits, or failed.")
-@click.argument("source", required=False)
+@click.argument("source", required=False, shell_complete=source_names)
 @click.option("--failed", is_flag=True, help="List what failed, and why.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON on stdout.")
 def status(source: str | None, failed: bool, as_json: bool) -> None:
@@ -47,14 +47,10 @@ def status(source: str | None, failed: bool, as_json: bool) -> None:
 
     The exit code is 0, whatever the answer.
     """
-    with database_service(Settings.from_environment()) as found:
-        if found.note:
-            click.secho(found.note, dim=True, err=True)
-        migrate(found.address)
-        with connect(found.address) as connection:
-            _check(connection, source)
-            answer = _failures if failed else _overview
-            answer(connection, source, as_json)
+    with stored(Settings.from_environment()) as url, connect(url) as connection:
+        _check(connection, source)
+        answer = _failures if failed else _overview
+        answer(connection, source, as_json)
 
 
 def _check(connection: Connection, source: str | None) -> None:

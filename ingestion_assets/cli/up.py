@@ -14,7 +14,7 @@ from types import FrameType
 import click
 import httpx
 
-from ingestion_assets.cli.services import export, services
+from ingestion_assets.cli.services import export, require_project, services
 from ingestion_assets.errors import ConfigError, LocalServiceError
 from ingestion_assets.local.file_lock import FileLock
 from ingestion_assets.settings import Settings
@@ -31,6 +31,7 @@ def up(host: str, port: int) -> None:
     """Start the embedded services, Dagster's webserver and its daemon; Ctrl-C stops all."""
     settings = Settings.from_environment()
     sources = load(settings.sources)
+    require_project()
     _check_port(host, port)
     with _interruptible(), services(settings) as running:
         export(running)

