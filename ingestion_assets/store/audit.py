@@ -66,19 +66,22 @@ FROM ingestion.ledger l
 WHERE l.generation_id = %(generation)s
   AND NOT EXISTS (SELECT FROM ingestion.chunks c WHERE c.chunk_id = l.chunk_id) LIMIT %(limit)s
 """
-# The ids first, from the indexes alone: the rest of a row is read of those that are left.
+# The ids first, from the indexes alone, and no more of them than are listed.
 _FORGOTTEN = """
 WITH bare AS MATERIALIZED (
     SELECT c.chunk_id FROM ingestion.chunks c
     WHERE NOT EXISTS (SELECT FROM {table} e WHERE e.chunk_id = c.chunk_id)
       AND NOT EXISTS (SELECT FROM ingestion.ledger l
                       WHERE l.chunk_id = c.chunk_id AND l.generation_id = %(generation)s)
+      AND NOT EXISTS (SELECT FROM ingestion.chunks s
+                      WHERE s.superseded AND s.chunk_id = c.chunk_id)
+    LIMIT %(limit)s
 )
 SELECT coalesce(d.source || '/' || d.uri, 'document ' || c.document_id) AS document,
        'chunk ' || c.chunk_id || ' has neither a vector nor a row in the ledger' AS what
 FROM bare JOIN ingestion.chunks c USING (chunk_id)
 LEFT JOIN ingestion.documents d USING (document_id)
-WHERE NOT c.superseded ORDER BY 1 LIMIT %(limit)s
+ORDER BY 1
 """
 _UNSOUND = """
 SELECT coalesce(d.source || '/' || d.uri, 'chunk ' || e.chunk_id) AS document,
@@ -195,13 +198,15 @@ def misplaced(connection: Connection, partition_key: str | None, limit: int) -> 
 
 
 def disagreements(connection: Connection, generation: Generation, limit: int) -> list[Finding]:
-    """What is in one of chunks, vectors and ledger, and not in the others.
+    """What is in one of chunks, vectors and ledger, and not in the others; some, if many.
 
     It takes a while on a million documents: ask only if the totals do not agree.
     """
-    queries = (_FORGOTTEN, _WITHOUT_CHUNK, _WAITING_WITHOUT_CHUNK)
-    found = [f for query in queries for f in _findings(connection, query, limit, generation)]
-    return found[:limit]
+    found: list[Finding] = []
+    for query in (_FORGOTTEN, _WITHOUT_CHUNK, _WAITING_WITHOUT_CHUNK):
+        if len(found) < limit:
+            found += _findings(connection, query, limit - len(found), generation)
+    return found
 
 
 def unsound(connection: Connection, generation: Generation, limit: int) -> list[Finding]:

@@ -80,6 +80,16 @@ def test_chunk_that_waits_for_its_vector_is_no_disagreement(
     assert audit.disagreements(connection, generation, 50) == []
 
 
+def test_no_more_disagreements_are_found_than_are_listed(
+    connection: Connection, stored: tuple[Generation, list[Chunk]]
+) -> None:
+    generation, chunks = stored
+    for chunk in chunks:
+        _no_vector(connection, generation, [chunk])
+    assert len(audit.disagreements(connection, generation, 50)) == len(chunks) > 1
+    assert len(audit.disagreements(connection, generation, 1)) == 1
+
+
 def test_superseded_chunk_needs_no_vector(
     connection: Connection, stored: tuple[Generation, list[Chunk]]
 ) -> None:
