@@ -275,6 +275,22 @@ async def test_large_bodies_too_many_requests_and_strangers_are_refused(library,
         assert (await http.get("/api/search")).status_code == 429
 
 
+async def test_more_than_the_concurrency_at_once_are_refused(stored, ollama):
+    ollama.reset(request_ms=500)
+    answers: list[int] = []
+
+    async def ask(http: httpx.AsyncClient) -> None:
+        answers.append((await _ask(http, query="whales", method="vector")).status_code)
+
+    async with (
+        service(stored, ollama.url, api_concurrency=1) as http,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(ask, http)
+        group.start_soon(ask, http)
+    assert sorted(answers) == [200, 503]
+
+
 async def test_empty_database_finds_nothing(database, embedder):
     async with service(database, embedder) as http:
         answer = await http.get("/api/search", params={"q": "whales"})

@@ -253,3 +253,14 @@ def test_memory_is_bounded_idle_and_at_work(start: Start, connection, double):
         wait_until_stored(connection, 4002)
         assert process.memory("VmHWM") <= 256
         wait_for(lambda: process.memory("VmRSS") <= 68, 30)  # what it learnt takes a little
+
+
+def test_little_is_claimed_in_batches_of_the_settings(start: Start, connection, double):
+    requests = []
+    for stored_then, size in ((3, "10"), (6, "1")):
+        double.reset()
+        insert(connection, f"{size}.md", 3)
+        with start(INGEST_WORKER_BATCH=size):
+            wait_until_stored(connection, stored_then)
+        requests.append(double.stats()["requests"]["/api/embed"])
+    assert requests[0] < requests[1]
