@@ -101,11 +101,14 @@ def prepare_instance(keys: Sequence[str]) -> None:
 
 
 def replace_partitions(old: Sequence[str], new: Sequence[str]) -> None:
-    """Register a source's new partitions, and delete those that it no longer has."""
+    """Register a source's new partitions in the place of its old ones.
+
+    Those that stay are registered anew: all of a source are neighbours, so that a range is one.
+    """
     with dg.DagsterInstance.get() as instance:
-        register(instance, new)
-        for key in old:
+        for key in {*old, *new}:
             instance.delete_dynamic_partition(partitions.name or "", key)
+        register(instance, new)
 
 
 def forget_partitions(source: str) -> None:
