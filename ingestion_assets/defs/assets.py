@@ -52,7 +52,11 @@ def _stored_in(
         group_name="ingestion",
         owners=["team:ingestion"],
         kinds=kinds,
-        metadata={"dagster/table_name": f"ingestion.{table}", "dagster/column_schema": columns},
+        metadata={
+            "dagster/table_name": f"ingestion.{table}",
+            "dagster/column_schema": columns,
+            "documentation": dg.MetadataValue.path("docs/dagster.md"),
+        },
     )
 
 
