@@ -47,7 +47,7 @@ class Settings:
         chat_model: INGESTION_CHAT_MODEL; the model in Ollama that answers questions, if any.
         answer_threshold: INGEST_ANSWER_THRESHOLD; cosine similarity of question and best passage
             below which there is no answer; none means what was measured for the model.
-        query_workers: INGEST_QUERY_WORKERS; questions embedded at once by a server at most.
+        query_workers: INGEST_QUERY_WORKERS; requests for questions in flight to a server at most.
         query_timeout: INGEST_QUERY_TIMEOUT; seconds that a question's vector is waited for.
         api_host: INGEST_API_HOST; the address that `ingest serve` binds to.
         api_port: INGEST_API_PORT; its port.

@@ -17,6 +17,7 @@ from ingestion_assets.errors import (
     OllamaError,
     OllamaTimeoutError,
 )
+from ingestion_assets.retrieval.sharing import Kind, Sharing
 
 CANARY_PATIENCE = 60.0  # seconds; the canary may have to wait until the model is loaded
 
@@ -26,7 +27,7 @@ class ServerState:
     """One server at one moment.
 
     Attributes:
-        limit: questions that may be in flight at once.
+        limit: requests that may be in flight at once.
         waiting: questions that wait for one of them to end.
     """
 
@@ -43,20 +44,30 @@ class Server:
     def __init__(self, ollama: Ollama, breaker: Breaker, *, workers: int, timeout: float) -> None:
         self.ollama = ollama
         self.breaker = breaker
-        self.in_flight = 0
-        self.waiting = 0
         self._workers = workers
         self._timeout = timeout
-        self._permits = asyncio.Semaphore(workers)
+        self._sharing = Sharing(self._send, permits=workers)
         self._digests: dict[str, str] = {}
+        self._asking = asyncio.Lock()
         self._suspect = asyncio.Event()
         self._latest: tuple[str, Mapping[str, Any]] | None = None
+
+    @property
+    def load(self) -> int:
+        """Requests in flight, and questions that wait for one."""
+        return self._sharing.in_flight + self._sharing.waiting
+
+    async def close(self) -> None:
+        """Give up what is in flight, and close the client."""
+        await self._sharing.close()
+        await self.ollama.__aexit__(None, None, None)
 
     async def digest(self, model: str) -> str:
         """The digest of its model, asked for once after each time that it was down."""
         if model not in self._digests:
-            async with self._counted():
-                self._digests[model] = await self.ollama.digest(model)
+            async with self._judged(), self._asking:
+                if model not in self._digests:
+                    self._digests[model] = await self.ollama.digest(model)
         return self._digests[model]
 
     async def embed(
@@ -65,15 +76,26 @@ class Server:
         """Vectors of a few short texts, or an error in time.
 
         Raises:
-            OllamaError: typed; the breaker has learned of it.
+            OllamaError: typed; the breaker learns of it.
         """
-        self._latest = model, options
-        async with self._counted():
+        async with self._in_time():
+            answer = await self._sharing.embed(Kind(model, options, truncate), texts)
+        if answer.dead:
+            raise OllamaAnswerError(self.ollama.base_url, "a dead vector for a question")
+        return answer
+
+    async def _send(self, kind: Kind, texts: Sequence[str]) -> Answer:
+        self._latest = kind.model, kind.options
+        async with self._judged():
             answer = await self.ollama.embed(
-                model, texts, options=options, truncate=truncate, patience=self._timeout
+                kind.model,
+                texts,
+                options=kind.options,
+                truncate=kind.truncate,
+                patience=self._timeout,
             )
-            if answer.dead:
-                raise OllamaAnswerError(self.ollama.base_url, "a dead vector for a question")
+            if len(answer.dead) == len(texts):
+                raise OllamaAnswerError(self.ollama.base_url, "nothing but dead vectors")
         return answer
 
     async def version(self, seconds: float) -> str | OllamaError:
@@ -91,8 +113,8 @@ class Server:
         return ServerState(
             self.ollama.base_url,
             self._workers,
-            self.in_flight,
-            self.waiting,
+            self._sharing.in_flight,
+            self._sharing.waiting,
             self.breaker.state(),
         )
 
@@ -129,11 +151,11 @@ class Server:
         return None
 
     @asynccontextmanager
-    async def _counted(self) -> AsyncIterator[None]:
-        """One permit, so many seconds, and a breaker that learns how it ends."""
+    async def _judged(self) -> AsyncIterator[None]:
+        """So many seconds, and a breaker that learns how it ends."""
         sent = time.monotonic()
         try:
-            async with self._in_time(), self._permit():
+            async with self._in_time():
                 yield
         except OllamaBusyError:
             raise
@@ -155,17 +177,3 @@ class Server:
                 self.ollama.base_url,
                 f"no vector within {self._timeout:g} s; raise INGEST_QUERY_TIMEOUT",
             ) from exc
-
-    @asynccontextmanager
-    async def _permit(self) -> AsyncIterator[None]:
-        self.waiting += 1
-        try:
-            await self._permits.acquire()
-        finally:
-            self.waiting -= 1
-        self.in_flight += 1
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-            self._permits.release()

@@ -23,7 +23,7 @@ class Servers:
 
     Args:
         ollamas: open clients, one a server.
-        workers: questions in flight to one server at most.
+        workers: requests in flight to one server at most.
         timeout: seconds that a vector is waited for.
         breaker_failures: in a row, that take a server out of use.
         breaker_seconds: until it is tried again.
@@ -64,7 +64,7 @@ class Servers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         for server in self._servers:
-            await server.ollama.__aexit__(*exc)
+            await server.close()
 
     def states(self) -> list[ServerState]:
         """Every server at this moment, in the order given."""
@@ -125,7 +125,7 @@ class Servers:
             raise OllamaUnavailableError(
                 self.base_url, "out of use after failures; it is tried again by itself"
             )
-        return sorted(usable, key=lambda server: server.in_flight + server.waiting)
+        return sorted(usable, key=lambda server: server.load)
 
     async def _check(self, server: Server, model: str) -> None:
         """Check that the server has the model that the others have."""

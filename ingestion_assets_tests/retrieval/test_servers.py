@@ -81,7 +81,7 @@ async def test_a_slow_server_is_not_waited_for_longer_than_said(faulty_ollama):
     async with _servers(faulty_ollama.url, timeout=0.2) as servers:
         with pytest.raises(OllamaTimeoutError, match="INGEST_QUERY_TIMEOUT"):
             await servers.embed(MODEL, ["a"])
-        assert servers.states()[0].in_flight == 0
+        await until(lambda: servers.states()[0].in_flight == 0)
 
 
 async def test_a_cold_model_is_loaded_although_the_questions_give_up(faulty_ollama):
@@ -99,6 +99,63 @@ async def test_only_so_many_questions_are_in_flight(faulty_ollama):
         await asyncio.gather(*(servers.embed(MODEL, [f"q{i}"]) for i in range(8)))
         assert servers.states()[0].in_flight == servers.states()[0].waiting == 0
     assert faulty_ollama.stats()["max_in_flight"] == 2
+
+
+async def _together(servers: Servers, texts: Sequence[str]) -> list[Any]:
+    """What texts give that all wait while another one is computed."""
+    await servers.embed(MODEL, ["warm"])
+    first = asyncio.create_task(servers.embed(MODEL, ["first"]))
+    await until(lambda: servers.states()[0].in_flight)
+    many = (servers.embed(MODEL, [text]) for text in texts)
+    answers = await asyncio.gather(*many, return_exceptions=True)
+    await first
+    return answers
+
+
+async def test_questions_that_wait_share_a_request_and_get_their_own_vectors(faulty_ollama):
+    faulty_ollama.reset(request_ms=50)
+    texts = [f"q{i}" for i in range(10)]
+    async with _servers(faulty_ollama.url, workers=1) as servers:
+        answers = await _together(servers, texts)
+    for text, answer in zip(texts, answers, strict=True):
+        assert (answer.matrix == [faulty_ollama.vector(text)]).all()
+    assert faulty_ollama.stats()["requests"]["/api/embed"] == 4  # warm, first, eight, two
+
+
+async def test_a_text_at_fault_fails_alone_in_a_shared_request(faulty_ollama):
+    faulty_ollama.reset(request_ms=50)
+    async with _servers(faulty_ollama.url, workers=1) as servers:
+        good, long, other = await _together(servers, ["good", "word " * 400, "other"])
+        assert isinstance(long, ContentError)
+        for text, answer in (("good", good), ("other", other)):
+            assert (answer.matrix == [faulty_ollama.vector(text)]).all()
+        faulty_ollama.break_by({"fault": "F11", "match": "dead"})
+        good, dead = await _together(servers, ["good", "dead"])
+        assert isinstance(dead, OllamaAnswerError)
+        assert (good.matrix == [faulty_ollama.vector("good")]).all()
+        assert _phases(servers) == [Phase.CLOSED]
+
+
+async def test_who_gives_up_waiting_takes_nobody_along(faulty_ollama):
+    faulty_ollama.reset(request_ms=200)
+    async with _servers(faulty_ollama.url, workers=1) as servers:
+        await servers.embed(MODEL, ["warm"])
+        asking = [asyncio.create_task(servers.embed(MODEL, [f"q{i}"])) for i in range(3)]
+        await until(lambda: servers.states()[0].waiting == 2)
+        asking[0].cancel()
+        asking[1].cancel()
+        answer = await asking[2]
+        assert (answer.matrix == [faulty_ollama.vector("q2")]).all()
+        assert servers.states()[0].in_flight == servers.states()[0].waiting == 0
+
+
+async def test_requests_that_wait_when_all_is_closed_are_given_up(faulty_ollama):
+    faulty_ollama.reset(request_ms=30_000)
+    async with _servers(faulty_ollama.url, workers=1) as servers:
+        asking = [asyncio.create_task(servers.embed(MODEL, [f"q{i}"])) for i in range(2)]
+        await until(lambda: servers.states()[0].in_flight and servers.states()[0].waiting)
+    ended = await asyncio.gather(*asking, return_exceptions=True)
+    assert all(isinstance(each, asyncio.CancelledError) for each in ended)
 
 
 async def test_a_busy_server_is_not_a_broken_one(faulty_ollama):
