@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 
 from ingestion_assets.api import errors
 from ingestion_assets.api.access import Access
@@ -48,8 +49,10 @@ def application(settings: Settings, database_url: str, hosts: Sequence[str]) -> 
             ValidationError: errors.on_invalid,
             IngestionError: errors.on_ingestion_error,
             TimeoutError: errors.on_timeout,
+            ClientDisconnect: errors.on_gone,
             Exception: errors.on_bug,
         },
     )
+    app.router.redirect_slashes = False  # to wherever the Host says
     app.state.metrics = metrics
     return app

@@ -40,6 +40,7 @@ _PLAIN = {
     "Not Found": "there is no such path; /openapi.json lists them",
     "Method Not Allowed": "the path takes another method; see the header Allow",
 }
+GONE = 499  # as nginx has it
 _OUR_FAULT = "an error of the server itself; its log says more"
 _RETRY_AFTER = 1  # seconds, where nobody knows better
 
@@ -93,6 +94,11 @@ async def on_invalid(_: Request, error: Exception) -> Response:
 async def on_timeout(_: Request, __: Exception) -> Response:
     """The request took longer than it may."""
     return failure(504, "the request took too long; ask for less, or raise INGEST_API_TIMEOUT")
+
+
+async def on_gone(_: Request, __: Exception) -> Response:
+    """The client left before it had sent everything; nobody reads this."""
+    return failure(GONE, "the client has gone")
 
 
 async def on_bug(_: Request, __: Exception) -> Response:

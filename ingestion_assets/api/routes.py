@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from ingestion_assets.api import answers, openapi, page
+from ingestion_assets.api import answers, errors, openapi, page
 from ingestion_assets.api.backend import Backend
 from ingestion_assets.api.pools import pools
 from ingestion_assets.api.requests import QueryRequest, SearchRequest
@@ -27,7 +27,6 @@ from ingestion_assets.retrieval.results import Results
 
 Result = TypeVar("Result")
 
-_GONE = 499
 _DOCUMENT_HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox"}
 
 
@@ -145,7 +144,7 @@ async def _unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> R
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise HTTPException(_GONE, "the client has gone")
+            raise HTTPException(errors.GONE, "the client has gone")
         return task.result()
     finally:
         gone.cancel()

@@ -8,6 +8,7 @@ from contextlib import suppress
 import uvicorn
 from starlette.applications import Starlette
 
+from ingestion_assets.api.protocol import Protocol
 from ingestion_assets.errors import ConfigError, LocalServiceError
 
 DRAIN = 25  # seconds that requests under way are given at SIGTERM; Kubernetes kills after 30
@@ -42,7 +43,7 @@ def serve(app: Starlette, listener: socket.socket) -> None:
     Raises:
         LocalServiceError: it could not start.
     """
-    server = uvicorn.Server(_config(app))
+    server = uvicorn.Server(configuration(app))
     # uvicorn drains at a signal, and then raises it again for whoever had it before.
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -54,10 +55,11 @@ def serve(app: Starlette, listener: socket.socket) -> None:
         raise LocalServiceError("the API did not start; the lines above say why")
 
 
-def _config(app: Callable[..., object]) -> uvicorn.Config:
+def configuration(app: Callable[..., object]) -> uvicorn.Config:
+    """How uvicorn serves the application."""
     return uvicorn.Config(
         app,
-        http="h11",  # it bounds the size of headers
+        http=Protocol,
         ws="none",
         lifespan="on",
         log_level="warning",

@@ -11,7 +11,7 @@ import httpx
 import uvicorn
 
 from ingestion_assets.api.app import application
-from ingestion_assets.api.serving import listen, url_of
+from ingestion_assets.api.serving import configuration, listen, url_of
 from ingestion_assets.changes import Vectors
 from ingestion_assets.embedding import Ollama
 from ingestion_assets.settings import Settings
@@ -74,8 +74,7 @@ async def service(
 def served(database: str, *hosts: str, **settings: Any) -> Iterator[str]:
     """The service on a port of its own, in a thread; its URL."""
     app = application(Settings(**settings), database, hosts)
-    config = uvicorn.Config(app, log_level="warning", http="h11", ws="none")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(configuration(app))
     with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
