@@ -23,6 +23,7 @@ COMMANDS = {
     "rebucket": "rebucket",
     "search": "search",
     "answer": "answer",
+    "index": "index",
     "serve": "serve",
     "worker": "worker",
     "attach": "attach",
