@@ -41,7 +41,7 @@ class _Account:
         try:
             yield
         finally:
-            self.timings[step] = 1e3 * (time.perf_counter() - started)
+            self.timings[step] = round(1e3 * (time.perf_counter() - started), 3)
 
 
 class Searcher:
