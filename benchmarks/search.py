@@ -116,15 +116,15 @@ def main(rows: int) -> None:
     with tempfile.TemporaryDirectory() as folder, embedded_postgres(Path(folder)) as server:
         migrate(server.address)
         with connect(server.address) as connection:
-            fill(connection, meaning, rows)
+            fill(connection, meaning, rows, Recipe("known", "sha", DIMENSIONS, "", "", {}))
         questions = meaning.texts(QUESTIONS, 5)
         known = Known(dict(zip(questions, meaning.vectors(QUESTIONS), strict=True)))
         asyncio.run(report(server.address, known))
 
 
-def fill(connection: Connection, meaning: Meaning, rows: int) -> None:
+def fill(connection: Connection, meaning: Meaning, rows: int, recipe: Recipe) -> None:
     """Documents, chunks and vectors, then both indexes; prints what the indexes cost."""
-    generation = open_generation(connection, Recipe("known", "sha", DIMENSIONS, "", "", {}))
+    generation = open_generation(connection, recipe)
     ids = _chunks(connection, meaning, rows)
     matrix = meaning.vectors(rows)
     for start in range(0, rows, 5000):
