@@ -44,8 +44,9 @@ def serve(app: Starlette, listener: socket.socket) -> None:
         LocalServiceError: it could not start.
     """
     server = uvicorn.Server(configuration(app))
-    # uvicorn drains at a signal, and then raises it again for whoever had it before.
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # uvicorn drains at a signal, and then raises it again for whoever had it before. One that comes
+    # before uvicorn listens must not be lost either.
+    previous = signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
     try:
         with suppress(KeyboardInterrupt):
             server.run([listener])
