@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self, cast
 
 import httptools
 import httpx
@@ -46,7 +46,7 @@ class Wire(asyncio.Protocol):
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 _, wire = await loop.create_connection(
-                    cls, host, port, ssl=context, happy_eyeballs_delay=_head_start(host)
+                    cls, host, port, ssl=context, **_racing(loop, host)
                 )
         except TimeoutError as exc:
             raise httpx.ConnectTimeout(f"no connection in {CONNECT_TIMEOUT:.0f} s") from exc
@@ -92,8 +92,7 @@ class Wire(asyncio.Protocol):
         return answer.response()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
         if self._answer is None:  # nobody has asked
@@ -144,10 +143,12 @@ class Wire(asyncio.Protocol):
             self._ended.set_exception(error)
 
 
-def _head_start(host: str) -> float | None:
-    """Seconds before a name's next address is tried too; none for what is an address itself."""
-    # Cancelled in between, asyncio loses a socket in 3.11, so not without a reason.
-    return None if ":" in host or host.replace(".", "").isdigit() else HEAD_START
+def _racing(loop: asyncio.AbstractEventLoop, host: str) -> dict[str, Any]:
+    """How to try several addresses of a name at once, where the loop can and the host is a name."""
+    # Cancelled meanwhile, asyncio loses a socket in 3.11: so not for what is an address itself.
+    if ":" in host or host.replace(".", "").isdigit():
+        return {}
+    return {"happy_eyeballs_delay": HEAD_START} if isinstance(loop, asyncio.BaseEventLoop) else {}
 
 
 class _Answer:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 
 from ingestion_assets.embedding.classify import Sent
 from ingestion_assets.embedding.connection import Connection
@@ -260,6 +261,22 @@ async def test_a_proxy_of_the_environment_is_used(monkeypatch):
         ) as connection:
             assert await connection.exchange(Sent(at, "/api/version")) == b"proxy"
     assert server.heads[0].startswith(b"GET http://gpu1.example.com:11434/api/version ")
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_it_goes_over_the_loops_that_servers_run_on(run, host):
+    async def ask() -> list[bytes]:
+        server = Server(OK + b"Content-Length: 5\r\n\r\nhello", say=None)
+        async with server.connected():
+            at = server.url.replace("127.0.0.1", host)
+            async with Connection(
+                at, api_key=None, connections=2, keepalive=2, timeout=5.0, transport=None
+            ) as connection:
+                await connection.fill()
+                return [await connection.exchange(Sent(at, "/api/version")) for _ in range(2)]
+
+    assert run(ask()) == [b"hello"] * 2
 
 
 async def test_an_idle_connection_is_not_used_for_ever(monkeypatch):
