@@ -13,11 +13,12 @@ from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.events import RunFailureReason
 
 from ingestion_assets.defs import build
-from ingestion_assets.defs.assets import EMBEDDING_POOL, embeddings
+from ingestion_assets.defs.assets import embeddings
 from ingestion_assets.defs.failures import INTERRUPTED, named, root_cause
 from ingestion_assets.defs.jobs import UNDER_WAY, ingest_job
-from ingestion_assets.defs.lost import fail_lost_runs, owned
+from ingestion_assets.defs.lost import owned
 from ingestion_assets.defs.partitions import partitions, register
+from ingestion_assets.defs.upkeep import see_to
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.settings import Settings
 
@@ -157,16 +158,7 @@ def materialize(keys: Sequence[str], work: Work) -> Iterator[Outcome]:
 
 def _prepare(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
     register(instance, keys)
-    _limit_pool(instance)
-    fail_lost_runs(instance)
-
-
-def _limit_pool(instance: dg.DagsterInstance) -> None:
-    """Dagster does not hold `default_limit` for the first runs of a pool it has not met."""
-    limit = (instance.get_settings("concurrency") or {}).get("pools", {}).get("default_limit")
-    storage = instance.event_log_storage
-    if limit and EMBEDDING_POOL not in {pool.name for pool in storage.get_pool_limits()}:
-        storage.set_concurrency_slots(EMBEDDING_POOL, limit)
+    see_to(instance)
 
 
 def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, key: str, work: Work) -> Outcome:

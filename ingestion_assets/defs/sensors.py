@@ -12,6 +12,7 @@ from ingestion_assets.defs.failures import named
 from ingestion_assets.defs.jobs import UNDER_WAY, embed_job, ingest_job
 from ingestion_assets.defs.partitions import partitions
 from ingestion_assets.defs.resources import CatalogResource, StoreResource
+from ingestion_assets.defs.upkeep import see_to
 from ingestion_assets.errors import SourceError
 from ingestion_assets.sources import Source, listing
 from ingestion_assets.store import documents
@@ -64,6 +65,7 @@ def documents_changed(
 
     What differs is compared with what is stored: `ingest run` or a backfill may have been there.
     """
+    see_to(context.instance)  # where no command of ours has started Dagster
     sources, position = catalog.sources(), Position.parse(context.cursor)
     scan = _scan(_rotated(sources, position.next))
     position = _with_stored(position, sources, scan, store)

@@ -10,6 +10,8 @@ import dagster as dg
 import pytest
 
 from ingestion_assets.defs import launch
+from ingestion_assets.defs.resources import CatalogResource, StoreResource
+from ingestion_assets.defs.sensors import documents_changed
 from ingestion_assets.errors import ConfigError
 
 Tags: TypeAlias = dict[str, str]
@@ -70,6 +72,26 @@ def test_run_of_a_dagster_that_was_killed_is_marked_as_failed(project: Path, gon
         launch.prepare_instance([])
         statuses = [run.status for i in (here, elsewhere) if (run := instance.get_run_by_id(i))]
     assert [status.value for status in statuses] == ["FAILURE", "STARTED"]
+
+
+def test_a_sensor_sees_to_it_where_no_command_of_ours_started_dagster(
+    project: Path, gone: Tags, database: str
+) -> None:
+    (project / "sources.yaml").write_text("sources: [{name: notes, root: .}]")
+    resources = {
+        "catalog": CatalogResource(path=str(project / "sources.yaml")),
+        "store": StoreResource(database_url=database),
+    }
+    with dg.DagsterInstance.get() as instance:
+        lost = _add_started(instance, gone)
+        (project / ".dagster_home" / "storage" / lost).mkdir(parents=True)
+        with dg.build_sensor_context(instance, resources=resources) as context:
+            documents_changed(context)
+        run = instance.get_run_by_id(lost)
+        limits = {p.name: p.limit for p in instance.event_log_storage.get_pool_limits()}
+    assert run is not None
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    assert limits == {"ollama": 2}
 
 
 def test_all_runs_are_canceled_though_one_is_of_a_server_that_is_gone(
