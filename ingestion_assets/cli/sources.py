@@ -18,7 +18,7 @@ from ingestion_assets.local.services import Services
 from ingestion_assets.settings import Settings
 from ingestion_assets.sources import Source, edit, files, load, python
 from ingestion_assets.store.connection import connect
-from ingestion_assets.store.sources import remove as delete
+from ingestion_assets.store.removal import remove as delete
 from ingestion_assets.store.sources import unlisted
 
 

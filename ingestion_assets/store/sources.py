@@ -1,15 +1,12 @@
 """The sources that the store knows, and the buckets their documents are spread over."""
 
 from collections.abc import Collection, Mapping
-from contextlib import ExitStack
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from ingestion_assets.changes import Changes
 from ingestion_assets.errors import ConfigError
-from ingestion_assets.store import documents
-from ingestion_assets.store.connection import Connection, partition_lock
+from ingestion_assets.store.connection import Connection
 
 _UPSERT = """
 INSERT INTO ingestion.sources AS s (name, kind, config, buckets) VALUES (%s, %s, %s, %s)
@@ -22,10 +19,6 @@ RETURNING buckets
 _UNLISTED = """
 SELECT name FROM ingestion.sources WHERE kind <> 'table' AND name <> ALL(%s) ORDER BY name
 """
-_KEYS = """
-SELECT DISTINCT partition_key FROM ingestion.documents WHERE source = %s ORDER BY partition_key
-"""
-_PAGE = 1_000  # documents of a transaction
 
 
 def register(
@@ -48,25 +41,3 @@ def register(
 def unlisted(connection: Connection, listed: Collection[str]) -> list[str]:
     """Sources that are stored and not listed any more; attached tables are none of them."""
     return [name for (name,) in connection.execute(_UNLISTED, (list(listed),))]
-
-
-def remove(connection: Connection, name: str) -> int:
-    """Delete a source with its documents, their chunks and vectors; returns how many documents.
-
-    It is done in many small transactions: when it is interrupted, call it again.
-
-    Raises:
-        StoreUnavailableError: a run is writing one of the partitions; retryable.
-    """
-    keys = [key for (key,) in connection.execute(_KEYS, (name,))]
-    removed = 0
-    with ExitStack() as locks:
-        for key in keys:
-            locks.enter_context(partition_lock(connection, key))
-        for key in keys:
-            ids = [known.document_id for known in documents.known(connection, key).values()]
-            for start in range(0, len(ids), _PAGE):
-                documents.write(connection, Changes(gone=ids[start : start + _PAGE]))
-            removed += len(ids)
-        connection.execute("DELETE FROM ingestion.sources WHERE name = %s", (name,))
-    return removed
