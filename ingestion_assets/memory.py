@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 OFTEN = 10.0  # seconds; giving back takes some milliseconds
 _ARENA_MAX, _MMAP_THRESHOLD = -8, -3  # of malloc.h
-_LARGE = 1024 * 1024  # bytes; a page fault for every 4 kB of smaller ones would cost more
+_LARGE = 512 * 1024  # bytes; a page fault for every 4 kB of smaller ones would cost more
 
 
 def prevent_fragmentation() -> None:
