@@ -45,7 +45,7 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 def status(source: str | None, failed: bool, as_json: bool) -> None:
     """Say what is embedded, what waits and what failed: by source, or SOURCE by partition.
 
-    The exit code is 0, whatever the answer.
+    The exit code is 0, whatever the answer, and 2 where nothing was ever stored.
     """
     with stored(Settings.from_environment()) as url, connect(url) as connection:
         _check(connection, source)
