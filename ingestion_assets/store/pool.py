@@ -13,6 +13,10 @@ from ingestion_assets.store.connection import parameters, translated
 AsyncConnection: TypeAlias = psycopg.AsyncConnection[TupleRow]
 Pool: TypeAlias = AsyncConnectionPool[AsyncConnection]
 
+# Seconds until a lost connection is given up; the next request opens another. With psycopg's five
+# minutes, and delays that double, a long outage would go on for minutes after its end.
+RECONNECTING = 5.0
+
 
 def open_pool(url: str, *, smallest: int = 1, largest: int = 1, timeout: float = 10.0) -> Pool:
     """A pool of autocommit connections; use it as an async context manager.
@@ -34,6 +38,7 @@ def open_pool(url: str, *, smallest: int = 1, largest: int = 1, timeout: float =
         min_size=smallest,
         max_size=largest,
         timeout=timeout,
+        reconnect_timeout=RECONNECTING,
         open=False,
         check=AsyncConnectionPool.check_connection,
         name="search",
