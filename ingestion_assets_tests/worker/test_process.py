@@ -253,7 +253,7 @@ def test_memory_is_bounded_idle_and_at_work(start: Start, connection, double):
         insert(connection, "many.md", 4000, size=120)
         wait_until_stored(connection, 4002)
         assert process.memory("VmHWM") <= 256
-        wait_for(lambda: process.memory("VmRSS") <= 68, 30)  # what it learnt takes a little
+        wait_for(lambda: process.memory("VmRSS") <= 64, 30)
 
 
 def test_little_is_claimed_in_batches_of_the_settings(start: Start, connection, double):
