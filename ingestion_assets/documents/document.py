@@ -16,6 +16,8 @@ class BlockKind(StrEnum):
     LIST = "list"
     CODE = "code"
     TABLE = "table"
+    RECORD = "record"
+    SYMBOL = "symbol"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Block:
         start: offset of its first character in the document's text.
         end: offset after its last character, trailing newlines excluded.
         level: 1 to 6 for a heading, else 0.
-        title: a heading's plain text, markup removed; else empty.
+        title: a heading's plain text, markup removed; a symbol's qualified name; else empty.
     """
 
     kind: BlockKind
