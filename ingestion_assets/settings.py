@@ -108,9 +108,10 @@ class Settings:
 
     @property
     def max_in_flight(self) -> int:
-        """Requests in flight to one server at most: for each worker one computed, one on its way.
+        """Requests in flight to one server at most, of all processes together.
 
-        A single worker means strictly one at a time.
+        For each worker one is computed, one on its way. A single worker means strictly one at a
+        time.
         """
         return 2 * self.max_workers if self.max_workers > 1 else 1
 

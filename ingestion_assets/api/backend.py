@@ -13,6 +13,7 @@ from ingestion_assets.retrieval.query import QueryEmbedder
 from ingestion_assets.retrieval.searcher import Searcher
 from ingestion_assets.retrieval.servers import Servers
 from ingestion_assets.settings import Settings
+from ingestion_assets.store.fleet import Fleet
 from ingestion_assets.store.pool import Pool, borrowed, open_pool
 
 
@@ -81,7 +82,8 @@ async def open_backend(
         largest=settings.api_pool_max,
         timeout=settings.api_pool_timeout,
     )
-    async with pool, servers, chat:
+    fleet = Fleet(database_url, servers.shares(), most=settings.max_in_flight, live=True)
+    async with pool, servers, chat, fleet:
         judge = chat if settings.chat_model else None
         searcher = Searcher(
             pool, QueryEmbedder(servers), language=settings.text_language, judge=judge

@@ -24,6 +24,7 @@ from ingestion_assets.retrieval.results import Hit, Results
 from ingestion_assets.retrieval.searcher import Searcher
 from ingestion_assets.settings import Settings
 from ingestion_assets.store.connection import connect
+from ingestion_assets.store.fleet import Fleet
 from ingestion_assets.store.pool import open_pool
 from ingestion_assets.store.status import sources as stored_sources
 
@@ -112,6 +113,9 @@ async def _find(settings: Settings, running: Services, request: Search) -> Resul
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(running.database_url))
         ollama = await stack.enter_async_context(Ollama(hosts[0], **server))
+        shares = {ollama.base_url: ollama.share}
+        fleet = Fleet(running.database_url, shares, most=settings.max_in_flight, live=True)
+        await stack.enter_async_context(fleet)
         judge = None
         if settings.chat_model:
             judge = await stack.enter_async_context(Chat(hosts, settings.chat_model, **server))

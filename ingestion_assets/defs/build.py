@@ -47,6 +47,7 @@ def definitions(settings: Settings) -> dg.Definitions:
                 overlap=settings.chunk_overlap,
             ),
             "ollama": OllamaResource(
+                store=store,
                 hosts=list(settings.ollama_hosts) or [h for h in [settings.ollama_host] if h],
                 api_key=dg.EnvVar("OLLAMA_API_KEY") if settings.ollama_api_key else None,
                 model=settings.model,

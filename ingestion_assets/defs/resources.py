@@ -20,6 +20,7 @@ from ingestion_assets.errors import ConfigError
 from ingestion_assets.memory import prevent_fragmentation
 from ingestion_assets.sources import Source, load
 from ingestion_assets.store.connection import Connection, connect
+from ingestion_assets.store.fleet import Fleet
 from ingestion_assets.store.generations import Recipe
 from ingestion_assets.store.schema import migrate
 
@@ -113,6 +114,7 @@ class ChunkerResource(dg.ConfigurableResource[Any]):
 class OllamaResource(dg.ConfigurableResource[Any]):
     """The Ollama servers of one model: pooled connections, an adaptive number of requests."""
 
+    store: dg.ResourceDependency[StoreResource]
     hosts: list[str] = Field(
         default=[], description="Each as in OLLAMA_HOST; what runs on this machine if none."
     )
@@ -153,7 +155,9 @@ class OllamaResource(dg.ConfigurableResource[Any]):
             auto_pull=self.auto_pull,
         ) as pool:
             self._pool = pool
-            yield self
+            url = self.store.url()
+            async with Fleet(url, pool.shares(), most=self.max_in_flight, live=False):
+                yield self
 
     def identify(self, model: str | None = None) -> Identity:
         """What the servers say of a model, or of the configured one; sends them no text."""

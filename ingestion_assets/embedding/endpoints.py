@@ -25,6 +25,7 @@ from ingestion_assets.errors import (
     OllamaError,
     RetryBudgetError,
 )
+from ingestion_assets.share import Share
 
 DEADLINE = 1800.0  # seconds
 
@@ -67,13 +68,15 @@ class Endpoints:
         self._endpoints = [
             Endpoint(
                 ollama,
-                Limiter(start=workers, maximum=max_workers),
+                Limiter(start=workers, maximum=max_workers, share=ollama.share),
                 Breaker(ollama.base_url, failures=breaker_failures, seconds=breaker_seconds),
             )
             for ollama in ollamas
         ]
         self._line = asyncio.Lock()
         self._changed = asyncio.Event()
+        for ollama in ollamas:
+            ollama.share.listen(self._changed.set)
         self._outage = Outage(deadline)
         self._admission = Admission(
             self._endpoints,
@@ -93,6 +96,10 @@ class Endpoints:
     def states(self) -> list[EndpointState]:
         """Every server's part so far, in the order given."""
         return [endpoint.state() for endpoint in self._endpoints]
+
+    def shares(self) -> dict[str, Share]:
+        """What bounds the requests in flight at each server, by its url."""
+        return {endpoint.url: endpoint.ollama.share for endpoint in self._endpoints}
 
     async def identify(self, model: str) -> Identity:
         """What the servers say of the model, which must be the same; no text is sent.

@@ -10,6 +10,7 @@ from statistics import median
 from ingestion_assets.embedding.climb import Climb
 from ingestion_assets.embedding.epoch import ANSWERS, Epoch
 from ingestion_assets.embedding.ramp import Ramp
+from ingestion_assets.share import Share
 
 WINDOW = 64  # latest latencies kept
 FED = 0.5  # of the limit that has to be in flight for an epoch to say something about it
@@ -64,6 +65,7 @@ class Limiter:
     Args:
         start: requests in flight to begin with; capped by `maximum`.
         maximum: requests in flight at most.
+        share: what other processes leave; guided by them all, it decides.
         clock: seconds, monotonic.
     """
 
@@ -72,9 +74,11 @@ class Limiter:
         *,
         start: int = 4,
         maximum: int = 8,
+        share: Share | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._maximum = maximum
+        self._share = share or Share()
         self._climb = Climb(max(1, min(start, maximum)), maximum)
         self._clock = clock
         self._ramp = Ramp(clock())
@@ -90,7 +94,8 @@ class Limiter:
     @property
     def limit(self) -> int:
         """Requests that may be in flight now."""
-        return self._climb.limit
+        granted = self._share.granted
+        return granted if self._share.guided else min(self._climb.limit, granted)
 
     @property
     def in_flight(self) -> int:
@@ -98,8 +103,13 @@ class Limiter:
         return self._in_flight
 
     def has_room(self) -> bool:
-        """Whether one more request may be sent now."""
-        return self._in_flight < self.limit and self.resumes_at() is None
+        """Whether one more request may be sent now; if others leave too little, more is wanted."""
+        if self.resumes_at() is not None:
+            return False
+        if self._in_flight < self.limit:
+            return True
+        self._share.want(self._maximum if self._share.guided else self._climb.limit)
+        return False
 
     def resumes_at(self) -> float | None:
         """When a pause that the server asked for ends, by the clock; none if there is none."""
@@ -121,7 +131,9 @@ class Limiter:
         """Give a permit back: its request of n texts was answered after so many seconds."""
         self.released()
         self._latencies.append(seconds)
-        if self._ramping:
+        if self._share.granted < self._climb.limit or self._share.guided:
+            self._begin()  # what is measured now would not be of the climb's limit
+        elif self._ramping:
             self._ramp_up(texts, seconds)
         else:
             self._try_out(texts, seconds)
@@ -140,6 +152,7 @@ class Limiter:
             self._resumes_at = max(until, self._resumes_at or until)
         if excused:
             return
+        self._share.congested(BACK_OFF[cause])
         self._ramp.over = True
         self._climb.back_off(BACK_OFF[cause])
         self._backoffs += 1
@@ -159,10 +172,10 @@ class Limiter:
 
     @property
     def _ramping(self) -> bool:
-        return not self._ramp.over and self.limit < self._maximum
+        return not self._ramp.over and self._climb.limit < self._maximum
 
     def _ramp_up(self, texts: int, seconds: float) -> None:
-        ramp, limit = self._ramp, self.limit
+        ramp, limit = self._ramp, self._climb.limit
         if ramp.answered(texts, seconds, self._clock(), limit):
             self._restart(min(2 * limit, self._maximum))
         elif ramp.over and ramp.pace:  # the half had no queue, all of it has one
@@ -181,11 +194,11 @@ class Limiter:
         if found is None:
             return
         self._rate = found.rate
-        limit = self.limit
+        limit = self._climb.limit
         if found.in_flight >= limit * FED:
             self._climb.measured(found)
-            self._highest = max(self._highest, self.limit)
-        self._begin(settled=self.limit == limit)
+            self._highest = max(self._highest, self._climb.limit)
+        self._begin(settled=self._climb.limit == limit)
 
     def _begin(self, *, settled: bool = False) -> None:
-        self._epoch = Epoch(self._clock(), max(ANSWERS, self.limit), settled=settled)
+        self._epoch = Epoch(self._clock(), max(ANSWERS, self._climb.limit), settled=settled)

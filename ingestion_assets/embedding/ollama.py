@@ -27,6 +27,7 @@ from ingestion_assets.errors import (
     PoisonTextError,
     WrongDimensionsError,
 )
+from ingestion_assets.share import Share
 
 QUESTION_PATIENCE = 30.0  # seconds; what a server knows of itself it says at once
 UNLOAD_POLL = 0.1  # seconds
@@ -70,6 +71,9 @@ class Ollama:
         timeout: seconds without a byte before a request is given up.
         cpu_retry: the model may be loaded without a GPU, for a text that it chokes on.
         transport: stands in for the network.
+
+    Attributes:
+        share: bounds the embedding requests in flight, whoever sends them.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class Ollama:
     ) -> None:
         self.base_url = parse_host(host)
         self.cpu_retry = cpu_retry
+        self.share = Share()
         self._connection = Connection(
             self.base_url,
             api_key=api_key,
@@ -199,10 +204,11 @@ class Ollama:
 
         Source: POST /api/embed, https://github.com/ollama/ollama/blob/main/docs/api.md
         """
-        with self.stats.request(len(texts)):
-            body = await self._embed(
-                model, texts, options or {}, keep_alive, truncate=truncate, patience=patience
-            )
+        async with self.share.permit(len(texts)):
+            with self.stats.request(len(texts)):
+                body = await self._embed(
+                    model, texts, options or {}, keep_alive, truncate=truncate, patience=patience
+                )
         answer = decode(body, len(texts), self.base_url)
         self._check(answer, dimensions)
         self.stats.embedded += len(texts) - len(answer.dead)

@@ -14,6 +14,7 @@ from ingestion_assets.errors import (
     OllamaUnavailableError,
 )
 from ingestion_assets.retrieval.server import Server, ServerState
+from ingestion_assets.share import Share
 
 
 class Servers:
@@ -65,6 +66,10 @@ class Servers:
         await asyncio.gather(*self._keepers, return_exceptions=True)
         for server in self._servers:
             await server.close()
+
+    def shares(self) -> dict[str, Share]:
+        """What bounds the requests in flight at each server, by its url."""
+        return {server.ollama.base_url: server.ollama.share for server in self._servers}
 
     def states(self) -> list[ServerState]:
         """Every server at this moment, in the order given."""

@@ -31,6 +31,7 @@ class Backfill:
             pace=Pace(place.settings.worker_rate),
             patience=self._patience,
             ending=self._stop,
+            waited_for=False,
         )
 
     def stop(self) -> None:

@@ -34,6 +34,7 @@ class Manner:
         pace: how fast texts may be sent.
         patience: how long Postgres may be away.
         ending: set when nothing more is to be claimed.
+        waited_for: somebody waits for the vectors, so they go before those of a backfill.
     """
 
     live: int
@@ -41,6 +42,7 @@ class Manner:
     pace: Pace
     patience: Patience
     ending: asyncio.Event
+    waited_for: bool
 
 
 class Drain:

@@ -47,6 +47,7 @@ class Worker:
             pace=Pace(0),
             patience=self._patience,
             ending=self._stop,
+            waited_for=True,
         )
 
     def stop(self) -> None:

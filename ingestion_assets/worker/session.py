@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
 
 from ingestion_assets.embedding import Endpoints, Identity
@@ -12,6 +12,7 @@ from ingestion_assets.errors import ModelMismatchError, StoreError
 from ingestion_assets.metrics import EmbeddingMetrics
 from ingestion_assets.settings import Settings
 from ingestion_assets.store.claims import LEASE
+from ingestion_assets.store.fleet import Fleet
 from ingestion_assets.store.generations import Generation
 from ingestion_assets.worker.drain import Drain, Manner
 from ingestion_assets.worker.embedder import Canary, Embedder, open_servers
@@ -125,18 +126,23 @@ async def open_session(
         ModelMismatchError: the servers do not have the generation's model.
         OllamaError: no server can embed with it.
     """
-    with closing(Queues(place.url)) as listed:
-        async with open_servers(place.settings, place.hosts, deadline) as servers:
-            served = await _served(place, listed, servers, manner.patience)
-            if served is None:
-                yield None
-                return
-            generation, model = served
-            canary = await manner.patience.call(listed.canary, generation)
-            async with servers.serving(model, canary):
-                session = Session(place, listed, generation, servers, manner)
-                async with session.holding():
-                    yield session
+    async with AsyncExitStack() as stack:
+        listed = stack.enter_context(closing(Queues(place.url)))
+        servers = open_servers(place.settings, place.hosts, deadline)
+        await stack.enter_async_context(servers)
+        most = place.settings.max_in_flight
+        fleet = Fleet(place.url, servers.shares(), most=most, live=manner.waited_for)
+        await stack.enter_async_context(fleet)
+        served = await _served(place, listed, servers, manner.patience)
+        if served is None:
+            yield None
+            return
+        generation, model = served
+        canary = await manner.patience.call(listed.canary, generation)
+        async with servers.serving(model, canary):
+            session = Session(place, listed, generation, servers, manner)
+            async with session.holding():
+                yield session
 
 
 async def _served(

@@ -100,7 +100,7 @@ async def _drain(
     **changed: int,
 ) -> EmbeddingMetrics:
     metrics = EmbeddingMetrics()
-    manner = Manner(10, 32, Pace(0), Patience(30), ending or asyncio.Event())
+    manner = Manner(10, 32, Pace(0), Patience(30), ending or asyncio.Event(), waited_for=True)
     async with _embedder(double, deadline, **changed) as embedder:
         await Drain(shelf, embedder, manner, metrics).run()
     return metrics
@@ -152,7 +152,7 @@ async def test_a_bad_text_is_isolated_and_its_neighbours_are_stored(double: Doub
 async def test_a_server_that_refuses_is_raised_and_written_down_for_later(double: Double):
     async with _embedder(double, 30) as embedder:
         shelf, metrics = Shelf(_texts(9)), EmbeddingMetrics()
-        manner = Manner(10, 32, Pace(0), Patience(30), asyncio.Event())
+        manner = Manner(10, 32, Pace(0), Patience(30), asyncio.Event(), waited_for=True)
         await Drain(shelf, embedder, manner, metrics).run()
         double.break_by({"fault": "F15"})
         later = Shelf(_texts(9))

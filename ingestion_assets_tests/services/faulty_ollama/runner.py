@@ -3,6 +3,8 @@
 import asyncio
 import heapq
 from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,12 +60,24 @@ class Counts:
     repeated: dict[str, int] = field(default_factory=dict)
     in_flight: int = 0
     max_in_flight: int = 0
+    computing: int = 0
+    max_computing: int = 0
     connections: int = 0
     first_connection: float = 0.0
     last_connection: float = 0.0
     loads: int = 0
     tokens_spoken: int = 0
     chats: deque[list[dict[str, str]]] = field(default_factory=lambda: deque(maxlen=10))
+
+    @contextmanager
+    def under_way(self, texts: bool) -> Iterator[None]:
+        """Count a request for vectors; one without texts only loads the model."""
+        self.computing += texts
+        self.max_computing = max(self.max_computing, self.computing)
+        try:
+            yield
+        finally:
+            self.computing -= texts
 
 
 class Runner:

@@ -169,6 +169,10 @@ class HealthyOllama:
 
     async def _embed(self, request: Request) -> Reply:
         job = parse_embed(request.body)
+        with self.counts.under_way(bool(job.texts)):
+            return await self._embedded(job, request)
+
+    async def _embedded(self, job: Job, request: Request) -> Reply:
         started = asyncio.get_running_loop().time()
         load = await self._run(job, request)
         head = b'{"model":' + orjson.dumps(job.model) + b',"embeddings":['
@@ -265,6 +269,7 @@ class HealthyOllama:
                 "repeated": dict(list(counts.repeated.items())[:1000]),
                 "in_flight": counts.in_flight,
                 "max_in_flight": counts.max_in_flight,
+                "max_computing": counts.max_computing,
                 "connections": counts.connections,
                 "last_connection": counts.last_connection,
                 "loads": counts.loads,
