@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from ingestion_assets.cli.services import export, require_project, require_store
 from ingestion_assets.errors import ConfigError, SourceError
 from ingestion_assets.local.services import Services
 from ingestion_assets.settings import Settings
-from ingestion_assets.sources import Source, edit, files, load, python
+from ingestion_assets.sources import Source, edit, load
+from ingestion_assets.sources.origin import Listed as Listing
+from ingestion_assets.sources.origins import origin
 from ingestion_assets.store.connection import connect
 from ingestion_assets.store.removal import remove as delete
 from ingestion_assets.store.sources import unlisted
@@ -28,7 +30,7 @@ class Listed:
 
     Attributes:
         root: the folder, or the function.
-        documents: files that it selects; none for a function, which is not called.
+        documents: that it has; none for a function, which is not called.
         problem: what is wrong with it; none if nothing is.
     """
 
@@ -104,29 +106,27 @@ def _forget_partitions(running: Services, name: str) -> None:
 
 
 def _look(source: Source) -> Listed:
-    if source.python is None:
-        return _walk(source)
-    problem = None
+    looked_at = origin(source)
     try:
-        python.function(source)
-    except ConfigError as exc:
-        problem = str(exc)
-    return Listed(source.name, source.python, source.buckets, None, problem)
+        count, problem = _counted(looked_at.survey())
+    except (ConfigError, SourceError) as exc:
+        count, problem = None, str(exc)
+    if count == 0 and problem is None:
+        problem = f"no document of it matches {', '.join(source.include)}; see `include`, `exclude`"
+    return Listed(source.name, looked_at.name, source.buckets, count, problem)
 
 
-def _walk(source: Source) -> Listed:
+def _counted(surveyed: Iterable[Listing] | None) -> tuple[int | None, str | None]:
+    """The number of documents, and the first error among them."""
+    if surveyed is None:
+        return None, None
     count, problem = 0, None
-    try:
-        for found in files.walk(source):
-            if isinstance(found, SourceError):
-                problem = problem or str(found)
-            else:
-                count += 1
-    except SourceError as exc:
-        problem = str(exc)
-    if not count and problem is None:
-        problem = f"no file of it matches {', '.join(source.include)}; see `include`, `exclude`"
-    return Listed(source.name, str(source.root), source.buckets, count, problem)
+    for found in surveyed:
+        if isinstance(found, SourceError):
+            problem = problem or str(found)
+        else:
+            count += 1
+    return count, problem
 
 
 def _show(listed: Sequence[Listed]) -> None:

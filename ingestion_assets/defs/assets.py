@@ -89,8 +89,7 @@ def sources(
     if config.root is not None:
         source = source.moved(Path(config.root))
     settings = {**asdict(source), "root": str(source.root)}
-    kind = "python" if source.python else "files"
-    store.call(register, source.name, kind, source.buckets, settings)
+    store.call(register, source.name, source.kind, source.buckets, settings)
     known = store.call(document_store.known, context.partition_key)
     return Reconciliation(
         source,

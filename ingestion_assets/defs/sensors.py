@@ -15,6 +15,7 @@ from ingestion_assets.defs.resources import CatalogResource, StoreResource
 from ingestion_assets.defs.upkeep import see_to
 from ingestion_assets.errors import SourceError
 from ingestion_assets.sources import Source, listing
+from ingestion_assets.sources.origin import Found
 from ingestion_assets.store import documents
 from ingestion_assets.store.connection import Connection
 from ingestion_assets.store.due import due
@@ -61,7 +62,7 @@ class Position:
 def documents_changed(
     context: dg.SensorEvaluationContext, catalog: CatalogResource, store: StoreResource
 ) -> dg.SensorResult:
-    """Compare every source's files, by name, size and time, with those of the last request.
+    """Compare every source's documents, by name, size and time, with those of the last request.
 
     What differs is compared with what is stored: `ingest run` or a backfill may have been there.
     """
@@ -175,7 +176,7 @@ def _scan(sources: Sequence[Source]) -> _Scan:
 def _with_stored(
     position: Position, sources: Sequence[Source], scan: "_Scan", store: StoreResource
 ) -> Position:
-    """Take partitions over that are stored as their files are."""
+    """Take partitions over that are stored as they are found."""
     digests = dict(position.digests)
     for source in sources:
         found = {k: scan.digests[k] for k in source.partition_keys() if k in scan.digests}
@@ -187,12 +188,12 @@ def _with_stored(
 
 
 def _stored(connection: Connection, source: Source, keys: Sequence[str]) -> dict[str, str]:
-    """The digests that a source's stored documents would have as files.
+    """The digests that a source's stored documents would have if they were found so.
 
     Those that were stored under other settings are left out: they are to be stored again.
     """
     entries = (
-        (uri, size, modified_at)
+        Found(uri, size, modified_at)
         for uri, size, modified_at, content_hash in documents.listing(connection, keys)
         if source.made(content_hash)
     )

@@ -2,14 +2,16 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ingestion_assets.errors import SourceError
 from ingestion_assets.sources import globs
+from ingestion_assets.sources.origin import Absent, Found, Read, ending
+from ingestion_assets.sources.record import Record
 from ingestion_assets.sources.source import Source
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,18 +22,33 @@ _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPEN_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A file as it was when it was looked at.
+class Folder:
+    """The origin that is a folder: what its globs select."""
 
-    Attributes:
-        uri: path below the root, with forward slashes.
-        modified_at: by the file system, cut to microseconds.
-    """
+    def __init__(self, source: Source) -> None:
+        self._source = source
 
-    uri: str
-    bytes: int
-    modified_at: datetime
+    @property
+    def name(self) -> str:
+        return str(self._source.root)
+
+    def survey(self) -> Iterator[Found | SourceError]:
+        return walk(self._source)
+
+    def watched(self) -> Iterator[Found | SourceError]:
+        return walk(self._source)
+
+    def listed(self, partition_key: str) -> Iterator[Found | SourceError]:
+        return walk(self._source, partition_key)
+
+    def read(self, wanted: Iterable[Found | Record]) -> Iterator[Read]:
+        return (_read(self._source, found.uri) for found in wanted)
+
+    def present(self) -> Counter[str]:
+        return Counter(map(ending, names(self._source)))
+
+    def is_empty(self) -> bool:
+        return is_empty(self._source)
 
 
 def walk(source: Source, partition_key: str | None = None) -> Iterator[Found | SourceError]:
@@ -81,30 +98,37 @@ def names(source: Source) -> Iterator[str]:
                     yield uri
 
 
-def read(source: Source, found: Found) -> tuple[Found, bytes] | None:
-    """The file as it is now and its bytes; None if it is gone.
+def read(source: Source, uri: str) -> Record | Absent:
+    """The file as it is now.
 
     Raises:
         SourceError: not readable, too large, no longer a regular file below the root.
     """
     try:
-        with open(_open(source, found), "rb") as file:
+        with open(_open(source, uri), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise SourceError(found.uri, "is no regular file any more")
+                raise SourceError(uri, "is no regular file any more")
             raw = file.read(source.max_bytes + 1)
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return Absent(uri)
     except OSError as exc:
-        raise _refused(found.uri, exc) from exc
-    _check_size(source, found.uri, max(len(raw), status.st_size))
-    return Found(found.uri, len(raw), _modified(status)), raw
+        raise _refused(uri, exc) from exc
+    _check_size(source, uri, max(len(raw), status.st_size))
+    return Record(uri, raw, modified_at=_modified(status))
 
 
 def is_empty(source: Source) -> bool:
     """Whether the root holds nothing at all, as the mount point of a share that is not mounted."""
     with os.scandir(source.root) as entries:
         return next(entries, None) is None
+
+
+def _read(source: Source, uri: str) -> Read:
+    try:
+        return read(source, uri)
+    except SourceError as exc:
+        return exc
 
 
 def _identity(source: Source) -> tuple[int, int]:
@@ -160,11 +184,11 @@ def _look(source: Source, uri: str) -> Found | None:
     return Found(uri, status.st_size, _modified(status))
 
 
-def _open(source: Source, found: Found) -> int:
+def _open(source: Source, uri: str) -> int:
     """Open a file step by step from the root, so that no folder can become a link meanwhile."""
-    target = _target(source.root / found.uri)
+    target = _target(source.root / uri)
     if not target.is_relative_to(source.root):
-        raise SourceError(found.uri, "leads outside the root; exclude it")
+        raise SourceError(uri, "leads outside the root; exclude it")
     *folders, name = target.relative_to(source.root).parts
     at = os.open(source.root, _OPEN_FOLDER)
     try:

@@ -1,16 +1,51 @@
 """A function's name in, the records it yields out."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from inspect import signature
 from typing import Any
 
 from ingestion_assets.errors import ConfigError, SourceError
+from ingestion_assets.sources.origin import Found, ending
 from ingestion_assets.sources.record import UNSTORABLE, Record
 from ingestion_assets.sources.source import Source
 
 _LONGEST = 2000  # bytes of a uri; an index entry has no room for many more
+
+
+class Function:
+    """The origin that is a function: only calling it tells what there is."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._yielded: Counter[str] = Counter()  # for all partitions, by ending
+
+    @property
+    def name(self) -> str:
+        return self._source.python or ""
+
+    def survey(self) -> None:
+        function(self._source)
+
+    def watched(self) -> None:
+        return None
+
+    def listed(self, partition_key: str) -> Iterator[Record | SourceError]:
+        for record in records(self._source):
+            self._yielded[ending(record.uri)] += 1
+            if self._source.partition_key(record.uri) == partition_key:
+                yield record
+
+    def read(self, wanted: Iterable[Found | Record]) -> Iterator[Record]:
+        return (record for record in wanted if isinstance(record, Record))
+
+    def present(self) -> Counter[str]:
+        return self._yielded
+
+    def is_empty(self) -> bool:
+        return not self._yielded
 
 
 def function(source: Source) -> Callable[..., object]:
@@ -65,7 +100,7 @@ def _yielded(source: Source, called: Callable[..., object]) -> Iterator[object]:
             return
     except Exception as exc:
         raise SourceError(
-            source.origin,
+            source.python or "",
             f"source {source.name!r} failed after {count} documents ({type(exc).__name__}: {exc});"
             f" nothing is deleted; mend the function, then: ingest run {source.name}",
         ) from exc

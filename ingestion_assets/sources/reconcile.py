@@ -1,6 +1,5 @@
 """A partition's documents and what the store knows of them in, the difference out."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +12,8 @@ from ingestion_assets import documents
 from ingestion_assets.changes import Changes
 from ingestion_assets.documents.document import Document, Known
 from ingestion_assets.errors import MassDeletionError, SourceError, UnsupportedMediaError
-from ingestion_assets.sources import files, python
-from ingestion_assets.sources.files import Found
+from ingestion_assets.sources.origin import Absent, Found, Read, ending
+from ingestion_assets.sources.origins import origin
 from ingestion_assets.sources.record import Record, checked
 from ingestion_assets.sources.source import Source
 
@@ -23,7 +22,6 @@ _BATCH_TEXT = 8_000_000  # characters
 _GONE_BATCH = 1000  # ids
 _FEWEST = 3  # documents; fewer may go unasked
 _MOST_LOST = 1 / 3  # of a source's documents that may go unasked
-_ENDING = re.compile(r"\.[^./]*\Z")
 
 # A file changed so shortly before it was read may have changed once more within its time stamp.
 _RACY = timedelta(seconds=2)
@@ -35,23 +33,16 @@ def document_id(source: str, uri: str) -> UUID:
     return UUID(bytes=blake2b(source.encode(), digest_size=4).digest() + own)
 
 
-def ending(uri: str) -> str:
-    """`.md` of `guide/a.md`; empty if there is none."""
-    found = _ENDING.search(uri)
-    return found[0] if found else ""
-
-
 @dataclass(slots=True)
 class Counts:
-    """What became of a partition's files, or of the records of a function.
+    """What became of a partition's documents.
 
     Attributes:
-        seen: files found: the sum of new, changed, touched, unchanged, failed and skipped, but for
-            failed folders and for files that vanished again.
+        seen: documents found: the sum of new, changed, touched, unchanged, failed and skipped, but
+            for failed folders and for what vanished again.
         touched: same content, another time stamp.
         skipped: content that is not text, and never was.
-        bytes_read: of records, and of files whose time stamp or size did not tell that they are
-            unchanged.
+        bytes_read: of all documents that were not known to be unchanged before they were read.
     """
 
     seen: int = 0
@@ -67,7 +58,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A file, a folder (with a slash at the end) or a record that could not be read, and why."""
+    """A document, or a folder (with a slash at the end), that could not be read, and why."""
 
     uri: str
     error_class: str
@@ -75,13 +66,13 @@ class Failure:
 
 
 class Reconciliation:
-    """The difference between a partition's files and its stored documents, found as it is iterated.
+    """The difference between what there is and what is stored of a partition, as it is iterated.
 
     New and changed documents come as rows; so do those that only have a new time stamp, so that
-    the store takes it over. A stored document whose file or folder cannot be read stays stored.
+    the store takes it over. A stored document that cannot be read, or whose folder, stays stored.
 
-    Iterating raises SourceError if the root is missing, unreadable or replaced meanwhile, or if
-    the function fails; ConfigError if there is no such function; and MassDeletionError if the
+    Iterating raises SourceError if the origin is missing, unreadable or replaced meanwhile;
+    ConfigError if its settings are wrong; and MassDeletionError if the
     source is empty while documents of it are stored, or has lost more than a third of them, in
     whichever partitions: then a share is not mounted, most likely, and nothing is deleted unasked.
 
@@ -111,6 +102,7 @@ class Reconciliation:
         self.failures: list[Failure] = []
         self.skipped: list[Failure] = []
         self._source = source
+        self._origin = origin(source)
         self._partition_key = partition_key
         self._known = known
         self._elsewhere = elsewhere
@@ -118,7 +110,7 @@ class Reconciliation:
         self._allow_deletion = allow_deletion
         self._kept: set[str] = set()  # uris of what is there, and of folders that failed
         self._folders: list[str] = []  # those that failed
-        self._yielded: Counter[str] = Counter()  # by a function, for all partitions, by ending
+        self._asked_at = datetime.now(UTC)  # for the latest content
 
     def __iter__(self) -> Iterator[Changes[Document]]:
         batch: list[Document] = []
@@ -137,44 +129,50 @@ class Reconciliation:
             yield Changes(gone=ids)
 
     def _documents(self) -> Iterator[Document]:
-        for found in self._found():
+        for read in self._origin.read(self._wanted()):
             try:
-                if isinstance(found, SourceError):
-                    raise found
-                document = self._examine(found)
+                document = self._examine(read)
             except SourceError as exc:
                 self._fail(exc)
             else:
                 if document:
                     yield document
 
-    def _found(self) -> Iterator[Found | Record | SourceError]:
-        """What there is of the partition, taken down as kept."""
-        for found in self._listed():
-            folder = self._source.python is None and found.uri.endswith("/")
-            if folder or not found.uri:
-                self._folders.append(found.uri)
-            self.counts.seen += not folder
-            twice = isinstance(found, Record) and found.uri in self._kept
+    def _wanted(self) -> Iterator[Found | Record]:
+        """What there is of the partition and may have changed; all is taken down as kept."""
+        for found in self._origin.listed(self._partition_key):
+            if isinstance(found, SourceError):
+                self._miss(found)
+                continue
+            self.counts.seen += 1
+            if found.uri in self._kept:
+                self._fail(SourceError(found.uri, "comes twice; leave one out"))
+                continue
             self._kept.add(found.uri)
-            yield SourceError(found.uri, "is yielded twice; leave one out") if twice else found
+            if isinstance(found, Found) and self._is_same(found):
+                self.counts.unchanged += 1
+                continue
+            self._asked_at = datetime.now(UTC)
+            yield found
 
-    def _listed(self) -> Iterator[Found | Record | SourceError]:
-        if self._source.python is None:
-            yield from files.walk(self._source, self._partition_key)
-            return
-        for record in python.records(self._source):
-            self._yielded[ending(record.uri)] += 1
-            if self._source.partition_key(record.uri) == self._partition_key:
-                yield record
+    def _miss(self, error: SourceError) -> None:
+        """Take down what could not be listed: a document, or all that is below a folder."""
+        if error.uri.endswith("/") or not error.uri:
+            self._folders.append(error.uri)
+        else:
+            self.counts.seen += 1
+        self._kept.add(error.uri)
+        self._fail(error)
 
-    def _examine(self, found: Found | Record) -> Document | None:
-        """The document to store, or None if the stored one is right or the file has vanished."""
-        known = self._known.get(found.uri)
-        now = datetime.now(UTC)
-        record = self._read(found, known)
-        if record is None:
+    def _examine(self, read: Read) -> Document | None:
+        """The document to store, or None if the stored one is right or the document is gone."""
+        if isinstance(read, SourceError):
+            raise read
+        if isinstance(read, Absent):
+            self._kept.discard(read.uri)
             return None
+        record = checked(read, self._source.max_bytes)
+        known, now = self._known.get(record.uri), self._asked_at
         self.counts.bytes_read += len(record.raw())
         content_hash = self._source.content_hash(record.identity())
         same = known is not None and known.content_hash == content_hash
@@ -186,23 +184,13 @@ class Reconciliation:
         self._count(known is None, same)
         return document
 
-    def _read(self, found: Found | Record, known: Known | None) -> Record | None:
-        """The content; None if that need not be looked at, or is gone."""
-        if isinstance(found, Record):
-            return checked(found, self._source.max_bytes)
-        if known and not self._reread and self._is_same(known, found):
-            self.counts.unchanged += 1
-            return None
-        content = files.read(self._source, found)
-        if content is None:
-            self._kept.discard(found.uri)
-            return None
-        found, raw = content
-        return Record(found.uri, raw, modified_at=found.modified_at)
-
-    def _is_same(self, known: Known, found: Found) -> bool:
+    def _is_same(self, found: Found) -> bool:
+        """Whether a document need not be read to know that it is as it is stored."""
+        known = self._known.get(found.uri)
         return (
-            (known.bytes, known.modified_at) == (found.bytes, found.modified_at)
+            known is not None
+            and not self._reread
+            and (known.bytes, known.modified_at) == (found.bytes, found.modified_at)
             and known.modified_at < known.ingested_at - _RACY
             and self._source.made(known.content_hash)
         )
@@ -266,22 +254,13 @@ class Reconciliation:
         stored = self._elsewhere(self._folders) + Counter(
             ending(uri) for uri in self._known if not self._has_failed(uri)
         )
-        total, lost = stored.total(), (stored - self._present()).total()
+        total, lost = stored.total(), (stored - self._origin.present()).total()
         name = self._source.name
-        if self._is_empty():
+        if self._origin.is_empty():
             why = f"source {name!r} is empty, but {total} documents of it are stored"
         elif lost >= _FEWEST and lost > total * _MOST_LOST:
             why = f"{lost} of the {total} documents of source {name!r} are gone"
         else:
             return
         remedy = f"bring them back, or let them go: ingest run {name} --yes"
-        raise MassDeletionError(self._source.origin, f"{why}; nothing is deleted: {remedy}")
-
-    def _present(self) -> Counter[str]:
-        """What there is in all partitions, by ending."""
-        if self._source.python is None:
-            return Counter(map(ending, files.names(self._source)))
-        return self._yielded
-
-    def _is_empty(self) -> bool:
-        return files.is_empty(self._source) if self._source.python is None else not self._yielded
+        raise MassDeletionError(self._origin.name, f"{why}; nothing is deleted: {remedy}")

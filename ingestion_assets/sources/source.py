@@ -93,9 +93,9 @@ class Source:
     )
 
     @property
-    def origin(self) -> str:
-        """The folder or the function."""
-        return self.python or str(self.root)
+    def kind(self) -> str:
+        """What its documents come from: `files` or `python`."""
+        return "files" if self.python is None else "python"
 
     def moved(self, root: Path) -> "Source":
         """The same source, read from another folder.

@@ -41,7 +41,7 @@ def test_a_source_without_any_file_is_named(folder: Path) -> None:
     (folder / "sources.yaml").write_text(
         'sources:\n  - {name: notes, root: My Notes, include: ["*.txt"]}\n'
     )
-    assert "no file of it matches *.txt" in _ingest("sources").stderr
+    assert "no document of it matches *.txt" in _ingest("sources").stderr
 
 
 def test_a_function_is_imported_but_not_called(

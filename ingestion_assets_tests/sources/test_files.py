@@ -11,7 +11,9 @@ import pytest
 
 from ingestion_assets.errors import SourceError
 from ingestion_assets.sources import Source
-from ingestion_assets.sources.files import Found, is_empty, read, walk
+from ingestion_assets.sources.files import is_empty, read, walk
+from ingestion_assets.sources.origin import Absent, Found
+from ingestion_assets.sources.record import Record
 
 
 def put(root: Path, uri: str, content: str = "words") -> Path:
@@ -30,10 +32,10 @@ def only(source: Source) -> Any:
     return item
 
 
-def content(source: Source, found: Found) -> tuple[Found, bytes]:
-    now = read(source, found)
-    assert now is not None
-    return now
+def content(source: Source, found: Found) -> tuple[datetime | None, bytes]:
+    now = read(source, found.uri)
+    assert isinstance(now, Record)
+    return now.modified_at, now.raw()
 
 
 def test_files_come_in_order_of_uri(root, source):
@@ -87,7 +89,7 @@ def test_links_inside_the_root_are_files(root, source):
     (root / "b.md").symlink_to("a.md")
     link: Any = list(walk(source))[1]
     assert (link.uri, link.bytes) == ("b.md", 6)
-    assert content(source, link) == (link, b"target")
+    assert content(source, link) == (link.modified_at, b"target")
 
 
 def test_links_out_of_the_root_are_named_and_not_followed(root, source):
@@ -197,23 +199,21 @@ def test_read_gives_bytes_and_what_the_file_is_now(root, source):
     found = only(source)
     path.write_text("newer")
     os.utime(path, (1000, 1000))
-    now, raw = content(source, found)
-    assert (raw, now.bytes) == (b"newer", 5)
-    assert now.modified_at == datetime.fromtimestamp(1000, UTC)
+    assert content(source, found) == (datetime.fromtimestamp(1000, UTC), b"newer")
 
 
-def test_a_file_that_vanished_is_none(root, source):
+def test_a_file_that_vanished_is_absent(root, source):
     put(root, "sub/a.md")
     found = only(source)
     shutil.rmtree(root / "sub")
-    assert read(source, found) is None
+    assert read(source, found.uri) == Absent(found.uri)
 
 
 def test_an_unreadable_file_is_named(open_root, source, as_nobody):
     put(open_root, "a.md").chmod(0)
     source = replace(source, root=open_root)
     with as_nobody(), pytest.raises(SourceError, match=r"'a\.md'.*Permission denied"):
-        read(source, only(source))
+        read(source, only(source).uri)
 
 
 def test_a_file_that_became_a_pipe_does_not_block(root, source):
@@ -222,7 +222,7 @@ def test_a_file_that_became_a_pipe_does_not_block(root, source):
     path.unlink()
     os.mkfifo(path)
     with pytest.raises(SourceError, match="no regular file"):
-        read(source, found)
+        read(source, found.uri)
 
 
 def test_a_file_that_became_a_folder_is_named(root, source):
@@ -231,7 +231,7 @@ def test_a_file_that_became_a_folder_is_named(root, source):
     path.unlink()
     path.mkdir()
     with pytest.raises(SourceError):
-        read(source, found)
+        read(source, found.uri)
 
 
 def test_a_file_that_became_a_link_out_is_not_read(root, source):
@@ -241,7 +241,7 @@ def test_a_file_that_became_a_link_out_is_not_read(root, source):
     path.unlink()
     path.symlink_to(secret)
     with pytest.raises(SourceError, match="outside"):
-        read(source, found)
+        read(source, found.uri)
 
 
 def test_a_folder_that_becomes_a_link_while_opening_is_not_followed(root, source, monkeypatch):
@@ -252,7 +252,7 @@ def test_a_folder_that_becomes_a_link_while_opening_is_not_followed(root, source
     (root / "sub").symlink_to("../outside")
     # The check of where links lead was made just before the folder became one.
     monkeypatch.setattr(os.path, "realpath", str)
-    assert read(source, found) is None
+    assert read(source, found.uri) == Absent(found.uri)
 
 
 def test_a_file_that_grew_over_the_limit_is_not_read(root, source):
@@ -261,7 +261,7 @@ def test_a_file_that_grew_over_the_limit_is_not_read(root, source):
     found = only(source)
     path.write_text("x" * 11)
     with pytest.raises(SourceError, match="11 bytes"):
-        read(source, found)
+        read(source, found.uri)
 
 
 def test_empty_means_nothing_at_all(root, source):

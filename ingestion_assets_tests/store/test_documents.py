@@ -9,7 +9,7 @@ import pytest
 from ingestion_assets.changes import Changes
 from ingestion_assets.documents.document import Known
 from ingestion_assets.errors import StoreError
-from ingestion_assets.sources.reconcile import ending
+from ingestion_assets.sources.origin import ending
 from ingestion_assets.store import chunks, documents, embeddings, sources
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets_tests.store import rows

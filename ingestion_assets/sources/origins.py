@@ -1,0 +1,15 @@
+"""A source in, its origin out: the one place that tells the kinds apart."""
+
+from collections.abc import Callable, Mapping
+
+from ingestion_assets.sources.files import Folder
+from ingestion_assets.sources.origin import Origin
+from ingestion_assets.sources.python import Function
+from ingestion_assets.sources.source import Source
+
+_KINDS: Mapping[str, Callable[[Source], Origin]] = {"files": Folder, "python": Function}
+
+
+def origin(source: Source) -> Origin:
+    """Where the source's documents come from; nothing is opened yet."""
+    return _KINDS[source.kind](source)
