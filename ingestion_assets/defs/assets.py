@@ -1,7 +1,6 @@
 """The three assets: documents, their chunks, and the chunks' vectors."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +87,7 @@ def sources(
     source = catalog.source(context.partition_key)
     if config.root is not None:
         source = source.moved(Path(config.root))
-    settings = {**asdict(source), "root": str(source.root)}
-    store.call(register, source.name, source.kind, source.buckets, settings)
+    store.call(register, source.name, source.kind, source.buckets, source.settings())
     known = store.call(document_store.known, context.partition_key)
     return Reconciliation(
         source,

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from time import monotonic
+from dataclasses import asdict, dataclass, field, replace
+from time import monotonic, time
 
 import dagster as dg
 from dagster._core.storage.tags import PARTITION_NAME_TAG, RUN_KEY_TAG
@@ -16,7 +16,7 @@ from ingestion_assets.defs.upkeep import see_to
 from ingestion_assets.errors import SourceError
 from ingestion_assets.sources import Source, listing
 from ingestion_assets.sources.origin import Found
-from ingestion_assets.store import documents
+from ingestion_assets.store import documents, looks
 from ingestion_assets.store.connection import Connection
 from ingestion_assets.store.due import due
 
@@ -34,23 +34,35 @@ class Position:
     Attributes:
         next: the source to begin with.
         digests: of every partition a run was asked for, as it was then.
+        looked_at: when each source was last listed, by its settings, in seconds since 1970.
     """
 
     next: str = ""
     digests: dict[str, str] = field(default_factory=dict)
+    looked_at: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, cursor: str | None) -> "Position":
         """Read a cursor; one that is no cursor of ours is a beginning."""
         try:
             read = json.loads(cursor or "")
-            return cls(str(read["next"]), {str(k): str(v) for k, v in read["digests"].items()})
+            return cls(
+                str(read["next"]),
+                {str(k): str(v) for k, v in read["digests"].items()},
+                {str(k): float(v) for k, v in read.get("looked_at", {}).items()},
+            )
         except (ValueError, TypeError, KeyError, AttributeError):
             return cls()
 
     def dump(self) -> str:
         """The cursor."""
-        return json.dumps({"next": self.next, "digests": self.digests}, separators=(",", ":"))
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    def due(self, source: Source, now: float) -> bool:
+        """Whether it is time to list a source."""
+        return now - self.looked_at.get(listing.mark(source), 0.0) >= (
+            listing.interval(source) or 0.0
+        )
 
 
 @dg.sensor(
@@ -68,19 +80,16 @@ def documents_changed(
     """
     see_to(context.instance)  # where no command of ours has started Dagster
     sources, position = catalog.sources(), Position.parse(context.cursor)
-    scan = _scan(_rotated(sources, position.next))
+    scan = _scan(_rotated(sources, position.next), position)
     position = _with_stored(position, sources, scan, store)
     changed = [key for key, found in scan.digests.items() if position.digests.get(key) != found]
     busy = partitions_under_way(context.instance)
     asked = [key for key in changed if key not in busy][:MOST_RUNS]
-    keys = {key for source in sources for key in source.partition_keys()}
-    digests = {key: found for key, found in position.digests.items() if key in keys}
-    digests |= {key: scan.digests[key] for key in asked}
-    again = len(asked) < len(changed)
+    left = [key for key in changed if key not in asked]
     return dg.SensorResult(
         run_requests=_requests(context.instance, asked, scan.digests, position),
         dynamic_partitions_requests=_additions(context.instance, sources),
-        cursor=Position(position.next if again else scan.next, digests).dump(),
+        cursor=_advanced(position, sources, scan, asked, left).dump(),
         skip_reason=None if asked else _reason(scan, busy.intersection(changed)),
     )
 
@@ -147,30 +156,35 @@ class _Scan:
     """What was seen of the sources.
 
     Attributes:
+        looked_at: when each source was listed, by its settings, in seconds since 1970.
         next: the source that the next scan begins with.
         unreadable: sources that could not be listed, and why.
     """
 
     digests: dict[str, str]
-    looked_at: int
+    looked_at: dict[str, float]
     next: str
     unreadable: list[str]
 
 
-def _scan(sources: Sequence[Source]) -> _Scan:
-    """List sources one by one until the time is up; at least one."""
-    started, looked_at = monotonic(), 0
+def _scan(sources: Sequence[Source], position: Position) -> _Scan:
+    """List the sources that are due one by one, until the time is up; at least one."""
+    started, passed = monotonic(), 0
+    looked_at: dict[str, float] = {}
     digests: dict[str, str] = {}
     unreadable: list[str] = []
     for source in sources:
         if looked_at and monotonic() - started > SCAN_SECONDS:
             break
-        looked_at += 1
+        passed += 1
+        if not position.due(source, time()):
+            continue
+        looked_at[listing.mark(source)] = time()
         try:
             digests |= listing.digests(source)
         except SourceError as exc:
             unreadable.append(str(exc))
-    return _Scan(digests, looked_at, sources[looked_at % len(sources)].name, unreadable)
+    return _Scan(digests, looked_at, sources[passed % len(sources)].name, unreadable)
 
 
 def _with_stored(
@@ -183,21 +197,44 @@ def _with_stored(
         changed = [k for k in found if digests.get(k) != found[k]]
         if changed:
             stored = store.call(_stored, source, changed)
-            digests |= {k: found[k] for k in changed if stored[k] == found[k]}
+            digests |= {k: found[k] for k in changed if found[k] in stored[k]}
     return replace(position, digests=digests)
 
 
-def _stored(connection: Connection, source: Source, keys: Sequence[str]) -> dict[str, str]:
-    """The digests that a source's stored documents would have if they were found so.
+def _stored(connection: Connection, source: Source, keys: Sequence[str]) -> dict[str, list[str]]:
+    """The digests of partitions whose documents are found as stored, and of their latest look.
 
-    Those that were stored under other settings are left out: they are to be stored again.
+    Documents that were stored under other settings are left out: they are to be stored again.
     """
     entries = (
-        Found(uri, size, modified_at)
-        for uri, size, modified_at, content_hash in documents.listing(connection, keys)
+        Found(uri, size, modified_at, validator)
+        for uri, size, modified_at, validator, content_hash in documents.listing(connection, keys)
         if source.made(content_hash)
     )
-    return listing.digests(source, entries)
+    found = listing.digests(source, entries)
+    digests = {key: [found[key]] for key in keys}
+    for key, at in looks.looked_at(connection, keys).items():
+        digests[key].append(listing.of_time(source, at))
+    return digests
+
+
+def _advanced(
+    position: Position,
+    sources: Sequence[Source],
+    scan: _Scan,
+    asked: Sequence[str],
+    left: Sequence[str],
+) -> Position:
+    """Where the next scan stands; a source of which partitions are left is looked at again."""
+    digests = position.digests | {key: scan.digests[key] for key in asked}
+    looked_at = position.looked_at | scan.looked_at
+    keys = {key for source in sources for key in source.partition_keys()}
+    settled = {listing.mark(s) for s in sources if not set(left).intersection(s.partition_keys())}
+    return Position(
+        position.next if left else scan.next,
+        {key: found for key, found in digests.items() if key in keys},
+        {mark: at for mark, at in looked_at.items() if mark in settled},
+    )
 
 
 def _rotated(sources: list[Source], first: str) -> list[Source]:
@@ -254,7 +291,7 @@ def _additions(
 
 
 def _reason(scan: _Scan, busy: Collection[str]) -> str:
-    said = [f"nothing changed in {len(scan.digests)} partitions of {scan.looked_at} sources"]
+    said = [f"nothing changed in {len(scan.digests)} partitions of {len(scan.looked_at)} sources"]
     if busy:
         said = [f"{len(busy)} changed partitions are being run: {', '.join(sorted(busy)[:5])}"]
     return "; ".join([*said, *scan.unreadable])

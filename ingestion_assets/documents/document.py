@@ -82,10 +82,15 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the store remembers of a document: enough to tell whether it changed."""
+    """What the store remembers of a document: enough to tell whether it changed.
+
+    Attributes:
+        validator: what its origin called the stored version, if it did.
+    """
 
     document_id: UUID
     content_hash: bytes
     bytes: int
     modified_at: datetime
     ingested_at: datetime
+    validator: str | None = None

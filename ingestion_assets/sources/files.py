@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 from ingestion_assets.errors import SourceError
 from ingestion_assets.sources import globs
@@ -24,6 +25,9 @@ _OPEN_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
 class Folder:
     """The origin that is a folder: what its globs select."""
+
+    every: ClassVar[float | None] = 0.0
+    sized: ClassVar[bool] = True
 
     def __init__(self, source: Source) -> None:
         self._source = source

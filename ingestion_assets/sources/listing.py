@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
@@ -16,39 +15,67 @@ _MICROSECOND = timedelta(microseconds=1)
 _MODULUS = 2**64
 
 
-_UNTOLD = SourceError("", "what there is is not known before it is read")
-
-
 def digests(source: Source, stored: Iterable[Found] | None = None) -> dict[str, str]:
     """A digest of every partition, by its key; it changes when a run would find a difference.
 
-    No document is read. A folder that cannot be listed changes the digests of all partitions. The
-    digests of what cannot be watched differ from what is stored, and change with its settings.
+    No document is read. A folder that cannot be listed changes the digests of all partitions. Of
+    what cannot be watched the digests change with time, as `of_time` says.
 
     Args:
         stored: documents, in any order, to be taken for what is there.
 
     Raises:
-        SourceError: the root is missing, unreadable, or gives way to another during the walk.
+        SourceError: the origin is missing, unreadable, or gives way to another during the walk.
     """
-    settings = json.dumps(asdict(source), default=str, sort_keys=True)
-    sums = dict.fromkeys(source.partition_keys(), _mark(settings))
-    for found in _watched(source) if stored is None else stored:
+    where = origin(source)
+    listed = where.watched() if stored is None else stored
+    if listed is None:
+        now = datetime.now(UTC)
+        return {key: of_time(source, now) for key in source.partition_keys()}
+    sums = dict.fromkeys(source.partition_keys(), _of_settings(source))
+    for found in listed:
         if isinstance(found, SourceError):
             for key in sums:
                 sums[key] += _mark(str(found))
         else:
-            sums[source.partition_key(found.uri)] += _mark(_version(found))
-    return {key: f"{total % _MODULUS:016x}" for key, total in sums.items()}
+            sums[source.partition_key(found.uri)] += _mark(_version(found, where.sized))
+    return {key: _shown(total) for key, total in sums.items()}
 
 
-def _watched(source: Source) -> Iterable[Found | SourceError]:
-    found = origin(source).watched()
-    return [_UNTOLD] if found is None else found
+def of_time(source: Source, at: datetime) -> str:
+    """The digest that all partitions of a source have at a time if only reading tells of changes.
+
+    It is another one after each `interval`; without one it is always the same.
+    """
+    every = interval(source)
+    turn = "" if every is None else str((at - _EPOCH) // timedelta(seconds=max(every, 1)))
+    return _shown(_of_settings(source) + _mark(f"read at turn {turn}"))
 
 
-def _version(found: Found) -> str:
-    return f"{found.uri}\0{found.bytes}\0{(found.modified_at - _EPOCH) // _MICROSECOND}"
+def interval(source: Source) -> float | None:
+    """Seconds between two looks at a source; none means no look but the first."""
+    return origin(source).every if source.every is None else source.every
+
+
+def mark(source: Source) -> str:
+    """Names a source with all its settings."""
+    return _shown(_of_settings(source))
+
+
+def _of_settings(source: Source) -> int:
+    return _mark(json.dumps(source.settings(), sort_keys=True))
+
+
+def _version(found: Found, sized: bool) -> str:
+    if found.validator is not None:
+        return f"{found.uri}\0{found.validator}"
+    size = found.bytes if sized else None
+    at = found.modified_at and (found.modified_at - _EPOCH) // _MICROSECOND
+    return f"{found.uri}\0{size}\0{at}"
+
+
+def _shown(total: int) -> str:
+    return f"{total % _MODULUS:016x}"
 
 
 def _mark(text: str) -> int:

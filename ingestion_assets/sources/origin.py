@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from ingestion_assets.errors import SourceError
 from ingestion_assets.sources.record import Record
@@ -19,13 +19,16 @@ class Found:
 
     Attributes:
         uri: its identity in the source; of a file, the path below the root.
-        bytes: its size.
-        modified_at: by the origin's clock, cut to microseconds.
+        bytes: its size, if that is told.
+        modified_at: by the origin's clock, cut to microseconds, if that is told.
+        validator: the origin's own name of this version, as an ETag; of what is wanted and was
+            listed without, that of the version that is stored.
     """
 
     uri: str
-    bytes: int
-    modified_at: datetime
+    bytes: int | None = None
+    modified_at: datetime | None = None
+    validator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,15 @@ class Absent:
     uri: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A document that is still the version which is stored, as its origin says."""
+
+    uri: str
+
+
 Listed = Found | Record | SourceError
-Read = Record | Absent | SourceError
+Read = Record | Unchanged | Absent | SourceError
 
 
 class Origin(Protocol):
@@ -45,7 +55,15 @@ class Origin(Protocol):
     A document that cannot be listed or read is given as an error in its place; one whose uri ends
     with a slash says that nobody knows what is below. What is raised fails the whole look, and
     nothing is deleted: SourceError, or ConfigError if the settings must be changed first.
+
+    Attributes:
+        every: seconds between two looks of a sensor, if the source does not say; none means no
+            look but the first.
+        sized: whether the sizes of documents are told when they are listed.
     """
+
+    every: ClassVar[float | None]
+    sized: ClassVar[bool]
 
     @property
     def name(self) -> str:
@@ -55,7 +73,7 @@ class Origin(Protocol):
         """All that a person is shown as there; None if that takes reading it."""
 
     def watched(self) -> Iterator[Found | SourceError] | None:
-        """All that a sensor compares every half minute; None if it cannot tell what changed."""
+        """All that a sensor compares; None if that does not tell what changed."""
 
     def listed(self, partition_key: str) -> Iterator[Listed]:
         """What there is of one partition; a record brings its content along."""

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from inspect import signature
-from typing import Any
+from typing import Any, ClassVar
 
 from ingestion_assets.errors import ConfigError, SourceError
 from ingestion_assets.sources.origin import Found, ending
@@ -17,6 +17,9 @@ _LONGEST = 2000  # bytes of a uri; an index entry has no room for many more
 
 class Function:
     """The origin that is a function: only calling it tells what there is."""
+
+    every: ClassVar[float | None] = None
+    sized: ClassVar[bool] = False
 
     def __init__(self, source: Source) -> None:
         self._source = source

@@ -12,7 +12,7 @@ from ingestion_assets import documents
 from ingestion_assets.changes import Changes
 from ingestion_assets.documents.document import Document, Known
 from ingestion_assets.errors import MassDeletionError, SourceError, UnsupportedMediaError
-from ingestion_assets.sources.origin import Absent, Found, Read, ending
+from ingestion_assets.sources.origin import Absent, Found, Read, Unchanged, ending
 from ingestion_assets.sources.origins import origin
 from ingestion_assets.sources.record import Record, checked
 from ingestion_assets.sources.source import Source
@@ -65,6 +65,17 @@ class Failure:
     message: str
 
 
+def _is_same(known: Known, found: Found) -> bool:
+    """Whether a document need not be read to know that it is as it is stored."""
+    if found.validator is not None:
+        return found.validator == known.validator
+    return (
+        found.modified_at == known.modified_at
+        and found.bytes in (None, known.bytes)
+        and known.modified_at < known.ingested_at - _RACY
+    )
+
+
 class Reconciliation:
     """The difference between what there is and what is stored of a partition, as it is iterated.
 
@@ -111,6 +122,7 @@ class Reconciliation:
         self._kept: set[str] = set()  # uris of what is there, and of folders that failed
         self._folders: list[str] = []  # those that failed
         self._asked_at = datetime.now(UTC)  # for the latest content
+        self._vanished = 0  # stored ones that were listed, and gone when they were to be read
 
     def __iter__(self) -> Iterator[Changes[Document]]:
         batch: list[Document] = []
@@ -149,11 +161,11 @@ class Reconciliation:
                 self._fail(SourceError(found.uri, "comes twice; leave one out"))
                 continue
             self._kept.add(found.uri)
-            if isinstance(found, Found) and self._is_same(found):
+            if wanted := self._unlike_stored(found):
+                self._asked_at = datetime.now(UTC)
+                yield wanted
+            else:
                 self.counts.unchanged += 1
-                continue
-            self._asked_at = datetime.now(UTC)
-            yield found
 
     def _miss(self, error: SourceError) -> None:
         """Take down what could not be listed: a document, or all that is below a folder."""
@@ -170,6 +182,10 @@ class Reconciliation:
             raise read
         if isinstance(read, Absent):
             self._kept.discard(read.uri)
+            self._vanished += read.uri in self._known
+            return None
+        if isinstance(read, Unchanged):
+            self.counts.unchanged += 1
             return None
         record = checked(read, self._source.max_bytes)
         known, now = self._known.get(record.uri), self._asked_at
@@ -177,22 +193,35 @@ class Reconciliation:
         content_hash = self._source.content_hash(record.identity())
         same = known is not None and known.content_hash == content_hash
         modified_at = record.modified_at or (known.modified_at if known and same else now)
-        if known and same and not self._reread and known.modified_at == modified_at:
+        if same and self._is_noted(replace(record, modified_at=modified_at)):
             self.counts.unchanged += 1
             return None
         document = self._document(replace(record, modified_at=modified_at), content_hash, now)
         self._count(known is None, same)
         return document
 
-    def _is_same(self, found: Found) -> bool:
-        """Whether a document need not be read to know that it is as it is stored."""
-        known = self._known.get(found.uri)
-        return (
-            known is not None
-            and not self._reread
-            and (known.bytes, known.modified_at) == (found.bytes, found.modified_at)
-            and known.modified_at < known.ingested_at - _RACY
-            and self._source.made(known.content_hash)
+    def _unlike_stored(self, found: Found | Record) -> Found | Record | None:
+        """What is to be read, with the validator to read it by; None if it is as it is stored."""
+        known = self._fresh(found.uri)
+        if known is None or isinstance(found, Record):
+            return found
+        if _is_same(known, found):
+            return None
+        return replace(found, validator=found.validator or known.validator)
+
+    def _fresh(self, uri: str) -> Known | None:
+        """What is stored of a document, if it need not be stored again in any case."""
+        known = self._known.get(uri)
+        if known is None or self._reread or not self._source.made(known.content_hash):
+            return None
+        return known
+
+    def _is_noted(self, record: Record) -> bool:
+        """Whether the time and the validator of a document are as they are stored."""
+        known = self._fresh(record.uri)
+        return known is not None and (known.modified_at, known.validator) == (
+            record.modified_at,
+            record.provenance.get("validator", known.validator),
         )
 
     def _count(self, new: bool, same: bool) -> None:
@@ -215,7 +244,12 @@ class Reconciliation:
             title=record.title or extract.title,
             text=extract.text,
             content_hash=content_hash,
-            metadata={**self._source.metadata, **extract.metadata, **record.metadata},
+            metadata={
+                **self._source.metadata,
+                **extract.metadata,
+                **record.metadata,
+                **record.provenance,
+            },
             domain=self._source.domain,
             category=self._source.category,
             bytes=len(raw),
@@ -258,9 +292,15 @@ class Reconciliation:
         name = self._source.name
         if self._origin.is_empty():
             why = f"source {name!r} is empty, but {total} documents of it are stored"
-        elif lost >= _FEWEST and lost > total * _MOST_LOST:
+        elif _is_much(lost, total):
             why = f"{lost} of the {total} documents of source {name!r} are gone"
+        elif _is_much(self._vanished, len(self._known)):
+            why = f"{self._vanished} documents of {self._partition_key} are listed, but gone"
         else:
             return
         remedy = f"bring them back, or let them go: ingest run {name} --yes"
         raise MassDeletionError(self._origin.name, f"{why}; nothing is deleted: {remedy}")
+
+
+def _is_much(lost: int, total: int) -> bool:
+    return lost >= _FEWEST and lost > total * _MOST_LOST

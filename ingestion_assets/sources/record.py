@@ -24,6 +24,8 @@ class Record:
         title: told by the content if not given.
         metadata: JSON values, over those of the source and of the content's front matter.
         modified_at: with a time zone; if not given, when this content was first seen.
+        provenance: JSON values that are stored with the metadata, but may change while the
+            document does not, as the commit that it was read from.
     """
 
     uri: str
@@ -32,6 +34,7 @@ class Record:
     title: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     modified_at: datetime | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def raw(self) -> bytes:
         """The content in bytes."""

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -71,6 +71,7 @@ class Source:
         max_bytes: larger documents are refused.
         python: the function that yields the documents, as `package.module:function`.
         arguments: what the function is called with, by name.
+        every: seconds between two looks of a sensor, instead of the kind's own.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -91,6 +92,7 @@ class Source:
     arguments: Annotated[dict[str, JsonValue], AfterValidator(_checked_json)] = field(
         default_factory=dict
     )
+    every: Annotated[float, Field(strict=True, ge=1)] | None = None
 
     @property
     def kind(self) -> str:
@@ -110,6 +112,11 @@ class Source:
             )
         return replace(self, root=root.resolve())
 
+    def settings(self) -> dict[str, JsonValue]:
+        """All settings as JSON has them; there is no secret among them."""
+        plain: dict[str, JsonValue] = json.loads(json.dumps(asdict(self), default=str))
+        return plain
+
     def partition_keys(self) -> list[str]:
         """The keys of all its partitions, in order: `handbook/00` and so on."""
         return [self._key(bucket) for bucket in range(self.buckets)]
@@ -121,18 +128,18 @@ class Source:
 
     def content_hash(self, raw: bytes) -> bytes:
         """16 bytes that change with the document, the source's settings, or the extraction."""
-        settings = self._settings()
-        return settings[:_MARK] + blake2b(settings + raw, digest_size=16 - _MARK).digest()
+        mark = self._mark()
+        return mark[:_MARK] + blake2b(mark + raw, digest_size=16 - _MARK).digest()
 
     def made(self, content_hash: bytes) -> bool:
         """Whether a content hash was made under the present settings, whatever the document."""
-        return content_hash[:_MARK] == self._settings()[:_MARK]
+        return content_hash[:_MARK] == self._mark()[:_MARK]
 
     def _key(self, bucket: int) -> str:
         digits = max(2, len(str(self.buckets - 1)))
         return f"{self.name}/{bucket:0{digits}}"
 
-    def _settings(self) -> bytes:
+    def _mark(self) -> bytes:
         """What a document's row and vectors owe to the source, as 16 bytes."""
         own = [documents.VERSION, self.domain, self.category, self.prefix, self.metadata]
         return blake2b(json.dumps(own, sort_keys=True).encode(), digest_size=16).digest()

@@ -31,7 +31,8 @@ SELECT FROM ingestion.chunks WHERE document_id = ANY(%s) ORDER BY chunk_id FOR U
 def known(connection: Connection, partition_key: str) -> dict[str, Known]:
     """What is stored of each document of a partition, by uri."""
     rows = connection.execute(
-        "SELECT uri, document_id, content_hash, bytes, modified_at, ingested_at"
+        "SELECT uri, document_id, content_hash, bytes, modified_at, ingested_at,"
+        " metadata->>'validator'"
         " FROM ingestion.documents WHERE partition_key = %s",
         (partition_key,),
         binary=True,
@@ -41,11 +42,11 @@ def known(connection: Connection, partition_key: str) -> dict[str, Known]:
 
 def listing(
     connection: Connection, partition_keys: Sequence[str]
-) -> Iterator[tuple[str, int, datetime, bytes]]:
-    """Uri, size, time and content hash of every document of some partitions, in no order."""
+) -> Iterator[tuple[str, int, datetime, str | None, bytes]]:
+    """Uri, size, time, validator and content hash of every document of some partitions."""
     rows = connection.execute(
-        "SELECT uri, bytes, modified_at, content_hash FROM ingestion.documents"
-        " WHERE partition_key = ANY(%s)",
+        "SELECT uri, bytes, modified_at, metadata->>'validator', content_hash"
+        " FROM ingestion.documents WHERE partition_key = ANY(%s)",
         (list(partition_keys),),
         binary=True,
     )

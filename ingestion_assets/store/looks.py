@@ -55,6 +55,15 @@ def record(
         cursor.executemany(_UNREAD, sorted(rows))  # in one order, so that two runs cannot deadlock
 
 
+def looked_at(connection: Connection, partition_keys: Sequence[str]) -> dict[str, datetime]:
+    """When partitions were last compared with their documents, if they ever were."""
+    rows = connection.execute(
+        "SELECT partition_key, looked_at FROM ingestion.looks WHERE partition_key = ANY(%s)",
+        (list(partition_keys),),
+    )
+    return dict(rows)
+
+
 def unread(
     connection: Connection, source: str | None = None, limit: int | None = None
 ) -> Sequence[Unread]:
