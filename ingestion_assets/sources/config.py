@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from ingestion_assets.errors import ConfigError
+from ingestion_assets.sources.addresses import ORIGINS, SECRET, Query
 from ingestion_assets.sources.record import UNSTORABLE
 from ingestion_assets.sources.source import Source
 
@@ -18,7 +19,7 @@ Problem = tuple[int, str]  # line, from 1; what is wrong there, and the remedy
 
 _EXAMPLE = "begin with:\nsources:\n  - name: handbook\n    root: docs"
 _REMEDIES = {
-    "dataclass_type": "not a mapping; write `name: …` and `root: …` lines",
+    "dataclass_type": "not a mapping; write `key: value` lines",
     "model_type": "not a mapping; " + _EXAMPLE,
     "list_type": "not a list; begin each entry with a dash",
     "tuple_type": "not a list; write it in brackets, or begin each entry with a dash",
@@ -27,7 +28,7 @@ _REMEDIES = {
     "string_type": "not a string; put it in quotes",
     "int_type": "not a whole number; write digits only, without quotes",
 }
-_OF_FOLDERS = ("root", "include", "exclude")
+_OPTIONS = {key for keys in ORIGINS.values() for key in keys}
 
 
 class _File(BaseModel):
@@ -64,7 +65,13 @@ def load(path: Path) -> list[Source]:
         lines = [f"{path}:{line}: {problem}" for line, problem in sorted(problems)]
         raise ConfigError("\n".join(lines))
     folder = path.absolute().parent
-    return [replace(s, root=(folder / s.root.expanduser()).resolve()) for s in sources]
+    return [_placed(source, folder) for source in sources]
+
+
+def _placed(source: Source, folder: Path) -> Source:
+    """The source with its paths made absolute."""
+    git = source.git and (folder / source.git.expanduser()).resolve()
+    return replace(source, root=(folder / source.root.expanduser()).resolve(), git=git)
 
 
 def _parse(path: Path) -> tuple[yaml.Node, Any]:
@@ -123,21 +130,26 @@ def _duplicate_names(root: yaml.Node) -> Iterator[Problem]:
 
 
 def _origins(node: yaml.Node, data: Any) -> Iterator[Problem]:
-    """What is wrong with where documents come from: a folder or a function, and only one."""
+    """What is wrong with where documents come from: one key says it, with what belongs to it."""
     entries = data.get("sources") if isinstance(data, dict) else None
     for number, entry in enumerate(entries if isinstance(entries, list) else []):
-        if not isinstance(entry, dict):
-            continue
-        if "python" in entry:
-            for key in [key for key in _OF_FOLDERS if key in entry]:
-                line = _at(node, ("sources", number, key))
-                yield line, f"{key}: belongs to a folder, not to `python`; remove one of them"
-        elif "arguments" in entry:
-            line = _at(node, ("sources", number, "arguments"))
-            yield line, "arguments: belong to `python`; add that, or remove them"
-        elif "root" not in entry:
-            line = _at(node, ("sources", number))
-            yield line, f"sources.{number}.root: is missing; add it, or `python`"
+        if isinstance(entry, dict):
+            for key, problem in _misplaced(entry):
+                yield _at(node, ("sources", number, key)), problem.format(number)
+
+
+def _misplaced(entry: dict[Any, Any]) -> Iterator[tuple[str, str]]:
+    """Keys of an entry that have no place in it, and what to do."""
+    first, *others = [key for key in entry if key in ORIGINS] or [""]
+    if not first:
+        rest = ", ".join(f"`{key}`" for key in ORIGINS if key != "root")
+        yield "", f"sources.{{}}.root: is missing; add it, or one of {rest}"
+        return
+    for key in others:
+        yield key, f"{key}: `{first}` says already where documents are; keep one of them"
+    for key in entry.keys() & _OPTIONS - {*ORIGINS[first]}:
+        owners = ", ".join(f"`{origin}`" for origin, own in ORIGINS.items() if key in own)
+        yield key, f"{key}: belongs to {owners}, not to `{first}`; remove it"
 
 
 def _repeated(nodes: Sequence[yaml.Node], what: str) -> Iterator[Problem]:
@@ -168,12 +180,21 @@ def _explained(error: ErrorDetails) -> str:
     if error["type"] in {"missing", "missing_argument"}:
         return "is missing; add it"
     if error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-        known = ["sources"] if len(error["loc"]) == 1 else [field.name for field in fields(Source)]
+        known = _known(error["loc"])
         close = get_close_matches(str(error["loc"][-1]), known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
         return f"is no known key; {hint}"
     message = _REMEDIES.get(error["type"], error["msg"].removeprefix("Value error, "))
+    if error["type"] == SECRET:
+        return message
     return f"{error['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _known(place: Sequence[int | str]) -> list[str]:
+    """The keys that there may be at a place."""
+    if len(place) == 1:
+        return ["sources"]
+    return [field.name for field in fields(Query if "postgres" in place else Source)]
 
 
 def _child(node: yaml.Node, part: int | str) -> tuple[yaml.Node | None, yaml.Node | None]:

@@ -9,10 +9,8 @@ from typing import Any, ClassVar
 
 from ingestion_assets.errors import ConfigError, SourceError
 from ingestion_assets.sources.origin import Found, ending
-from ingestion_assets.sources.record import UNSTORABLE, Record
+from ingestion_assets.sources.record import Record, uri_problem
 from ingestion_assets.sources.source import Source
-
-_LONGEST = 2000  # bytes of a uri; an index entry has no room for many more
 
 
 class Function:
@@ -86,7 +84,7 @@ def records(source: Source) -> Iterator[Record | SourceError]:
     for number, record in enumerate(_yielded(source, function(source)), 1):
         if not isinstance(record, Record):
             raise _misconfigured(source, f"yields {record!r:.80}; have it yield Records")
-        if problem := _problem(record.uri):
+        if problem := uri_problem(record.uri):
             yield SourceError(f"record {number}", f"uri {record.uri!r:.80} {problem}")
         else:
             yield record
@@ -115,16 +113,6 @@ def _check_arguments(source: Source, found: Callable[..., Any]) -> None:
         signature(found).bind(**source.arguments)
     except (TypeError, ValueError) as exc:
         raise _misconfigured(source, f"cannot be called ({exc}); correct `arguments`") from exc
-
-
-def _problem(uri: object) -> str | None:
-    if not isinstance(uri, str) or not uri:
-        return "is no name; give a string that is not empty"
-    if UNSTORABLE.search(uri):
-        return "has a character that cannot be stored; escape it"
-    if len(uri.encode()) > _LONGEST:
-        return f"is longer than {_LONGEST} bytes; shorten it"
-    return None
 
 
 def _misconfigured(source: Source, what: str) -> ConfigError:

@@ -12,6 +12,8 @@ from ingestion_assets.errors import SourceError
 
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # in Postgres
 
+_LONGEST = 2000  # bytes of a uri; an index entry has no room for many more
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -46,6 +48,17 @@ class Record:
         if not any(said):
             return self.raw()
         return json.dumps(said, sort_keys=True).encode() + b"\0" + self.raw()
+
+
+def uri_problem(uri: object) -> str | None:
+    """Why a uri cannot be one, and the remedy."""
+    if not isinstance(uri, str) or not uri:
+        return "is no name; give a string that is not empty"
+    if UNSTORABLE.search(uri):
+        return "has a character that cannot be stored; escape it"
+    if len(uri.encode()) > _LONGEST:
+        return f"is longer than {_LONGEST} bytes; shorten it"
+    return None
 
 
 def checked(record: Record, max_bytes: int) -> Record:

@@ -1,4 +1,4 @@
-"""A source of documents: a folder or a function, and what its documents are given."""
+"""A source of documents: where they are, and what they are given."""
 
 import json
 import re
@@ -12,6 +12,14 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 from ingestion_assets import documents
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources import globs
+from ingestion_assets.sources.addresses import (
+    ORIGINS,
+    Query,
+    check_function,
+    check_page,
+    check_pages,
+    check_remote,
+)
 
 MOST_BUCKETS = 1024
 
@@ -41,13 +49,6 @@ def _checked_json(values: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return values
 
 
-def _checked_function(python: str) -> str:
-    module, _, name = python.partition(":")
-    if not all(part.isidentifier() for part in [*module.split("."), name]):
-        raise ValueError("names no function; write package.module:function")
-    return python
-
-
 def _checked_include(include: tuple[str, ...]) -> tuple[str, ...]:
     if not include:
         raise ValueError("includes nothing; write for example **/*.md, or leave it out")
@@ -55,6 +56,8 @@ def _checked_include(include: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _Glob = Annotated[str, AfterValidator(globs.check)]
+_Page = Annotated[str, AfterValidator(check_page)]
+_KINDS = {"urls": "web", "sitemap": "web", "url": "remote", "root": "files"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,12 @@ class Source:
         max_bytes: larger documents are refused.
         python: the function that yields the documents, as `package.module:function`.
         arguments: what the function is called with, by name.
+        postgres: the query whose rows are the documents, and its database.
+        urls: addresses of the documents.
+        sitemap: address of a sitemap, or of an index of sitemaps, that lists the documents.
+        delay: seconds between two requests to a host, of `urls` and `sitemap`.
+        git: the folder of a work tree, absolute and without links.
+        url: of a folder in a store that fsspec knows, `s3://bucket/prefix`.
         every: seconds between two looks of a sensor, instead of the kind's own.
     """
 
@@ -88,16 +97,23 @@ class Source:
         default_factory=dict
     )
     max_bytes: Annotated[int, Field(strict=True, ge=1)] = 20_000_000
-    python: Annotated[str, AfterValidator(_checked_function)] | None = None
+    python: Annotated[str, AfterValidator(check_function)] | None = None
     arguments: Annotated[dict[str, JsonValue], AfterValidator(_checked_json)] = field(
         default_factory=dict
     )
+    postgres: Query | None = None
+    urls: Annotated[tuple[_Page, ...], AfterValidator(check_pages)] | None = None
+    sitemap: _Page | None = None
+    delay: Annotated[float, Field(strict=True, ge=0, le=3600)] = 1.0
+    git: Path | None = None
+    url: Annotated[str, AfterValidator(check_remote)] | None = None
     every: Annotated[float, Field(strict=True, ge=1)] | None = None
 
     @property
     def kind(self) -> str:
-        """What its documents come from: `files` or `python`."""
-        return "files" if self.python is None else "python"
+        """Where its documents come from: `files`, `python`, `postgres`, `web`, `git`, `remote`."""
+        key = next((key for key in ORIGINS if key != "root" and getattr(self, key)), "root")
+        return _KINDS.get(key, key)
 
     def moved(self, root: Path) -> "Source":
         """The same source, read from another folder.
@@ -105,9 +121,9 @@ class Source:
         Raises:
             ConfigError: it is not read from a folder.
         """
-        if self.python is not None:
+        if self.kind != "files":
             raise ConfigError(
-                f"source {self.name!r} is the function {self.python!r}, no folder;"
+                f"source {self.name!r} is of the kind {self.kind!r}, no folder;"
                 f" it cannot be read from {str(root)!r}; leave the folder out"
             )
         return replace(self, root=root.resolve())

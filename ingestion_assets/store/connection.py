@@ -1,20 +1,19 @@
 """A URL in, a connection out; the one place where psycopg's errors become ours."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, TypeAlias
+from contextlib import contextmanager
+from typing import TypeAlias
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
-from ingestion_assets.errors import ConfigError, StoreError, StoreUnavailableError
+from ingestion_assets.errors import StoreError, StoreUnavailableError
+from ingestion_assets.postgres_url import parameters
 
 Connection: TypeAlias = psycopg.Connection[TupleRow]
 
 _TRY_LOCK = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
 _UNLOCK = "SELECT pg_advisory_unlock(hashtextextended(%s, 0))"
-_DEFAULTS = {"application_name": "ingestion-assets", "connect_timeout": 10}
 _RACES = (psycopg.errors.UniqueViolation, psycopg.errors.ForeignKeyViolation)
 # SQLSTATE classes that psycopg counts as operational although repeating cannot help:
 # authorization, routines, limits of the program, configuration file, foreign data.
@@ -42,12 +41,6 @@ def connect(url: str) -> Iterator[Connection]:
         raise translated(exc) from exc
 
 
-def libpq_url(url: str) -> str:
-    """Strip SQLAlchemy's driver name from a database URL."""
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme.partition('+')[0]}{separator}{rest}" if separator else url
-
-
 def translated(exc: psycopg.Error) -> StoreError:
     """Our error for one of psycopg's; the message never contains the URL."""
     state = f" ({exc.sqlstate})" if exc.sqlstate else ""
@@ -59,34 +52,6 @@ def _in_passing(exc: psycopg.Error) -> bool:
     if isinstance(exc, psycopg.OperationalError):
         return not (exc.sqlstate or "").startswith(_LASTING)
     return isinstance(exc, (psycopg.InterfaceError, *_RACES))
-
-
-def parameters(url: str) -> dict[str, Any]:
-    """What libpq reads in a URL, over our defaults; its own complaints would quote the password.
-
-    Raises:
-        ConfigError: the URL cannot be read.
-    """
-    given = None
-    with suppress(psycopg.ProgrammingError):
-        given = conninfo_to_dict(libpq_url(url))
-    if given is None or _is_torn(given):
-        raise ConfigError(
-            "the database URL cannot be read; write postgresql://user:password@host:5432/database,"
-            " with @ : / % and other marks in the password as %40 %3A %2F %25"
-        )
-    return {**_DEFAULTS, **given}
-
-
-def _is_torn(given: dict[str, Any]) -> bool:
-    """Whether an unescaped mark in the password made parts of it a host, a port or a database."""
-    host, port = str(given.get("host", "")), str(given.get("port", ""))
-    is_folder = host.startswith(("/", "@"))
-    return (
-        ("@" in host and not is_folder)
-        or "@" in str(given.get("dbname", ""))
-        or not all(number.isdigit() for number in port.split(",") if number)
-    )
 
 
 @contextmanager

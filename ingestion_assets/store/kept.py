@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import psycopg
 
-from ingestion_assets.store.connection import Connection, parameters, translated
+from ingestion_assets.postgres_url import parameters
+from ingestion_assets.store.connection import Connection, translated
 
 KEPT = 2  # connections; more than that are closed after use
 

@@ -6,7 +6,8 @@ from contextlib import aclosing, asynccontextmanager
 import psycopg
 from psycopg import sql
 
-from ingestion_assets.store.connection import parameters, translated
+from ingestion_assets.postgres_url import parameters
+from ingestion_assets.store.connection import translated
 
 # A server that vanished without a word is noticed after a minute, instead of two hours.
 _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}

@@ -8,7 +8,8 @@ import psycopg
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
-from ingestion_assets.store.connection import parameters, translated
+from ingestion_assets.postgres_url import parameters
+from ingestion_assets.store.connection import translated
 
 AsyncConnection: TypeAlias = psycopg.AsyncConnection[TupleRow]
 Pool: TypeAlias = AsyncConnectionPool[AsyncConnection]

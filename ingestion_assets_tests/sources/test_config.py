@@ -101,7 +101,7 @@ def test_all_problems_come_at_once_in_order(write):
 def test_a_missing_root_is_asked_for(write):
     ((line, message),) = problems(write("sources:\n  - name: a\n"))
     assert line == 2
-    assert message.endswith("sources.0.root: is missing; add it, or `python`")
+    assert "sources.0.root: is missing; add it, or one of `python`, `postgres`" in message
 
 
 def test_a_function_is_looked_for_beside_the_file(write, tmp_path):
@@ -114,18 +114,67 @@ def test_a_function_is_looked_for_beside_the_file(write, tmp_path):
 @pytest.mark.parametrize(
     ("entry", "remedy"),
     [
-        ("python: wiki:pages\n    root: docs", "root: belongs to a folder"),
-        ("python: wiki:pages\n    include: ['*.md']", "include: belongs to a folder"),
-        ("root: docs\n    arguments: {a: 1}", "arguments: belong to `python`"),
+        ("python: wiki:pages\n    root: docs", "`python` says already where documents are"),
+        ("python: wiki:pages\n    include: ['*.md']", "include: belongs to `root`, `sitemap`"),
+        ("root: docs\n    arguments: {a: 1}", "arguments: belongs to `python`, not to `root`"),
+        ("urls: [https://a/b]\n    sitemap: https://a/s.xml", "sitemap: `urls` says already"),
+        ("root: docs\n    delay: 1.0", "delay: belongs to `urls`, `sitemap`, not to `root`"),
+        ("domain: x\n    sitemap: ftp://a/b", "'ftp://a/b': is no address of the web"),
+        ("domain: x\n    urls: [/a]", "is no address of the web"),
+        ("domain: x\n    url: bucket/a", "'bucket/a': is no url of a store"),
         ("domain: x\n    python: wiki", "'wiki': names no function; write package.module:function"),
         ("domain: x\n    python: 'wiki:a b'", "names no function"),
         ("python: wiki:pages\n    arguments: [1]", "write `key: value` lines"),
     ],
 )
-def test_a_source_is_a_folder_or_a_function(write, entry, remedy):
+def test_a_source_has_one_origin(write, entry, remedy):
     ((line, message),) = problems(write(f"sources:\n  - name: a\n    {entry}\n"))
     assert line == 4
     assert remedy in message
+
+
+def test_the_work_tree_of_git_is_relative_to_the_file(write, tmp_path):
+    (source,) = load(write("sources: [{name: a, git: repository}]"))
+    assert (source.kind, source.git) == ("git", tmp_path.resolve() / "repository")
+
+
+@pytest.mark.parametrize(
+    ("postgres", "remedy"),
+    [
+        ("{query: SELECT 1}", "has both `url_env` and `url`, or none; write one"),
+        ("{query: SELECT 1, url: postgresql://h/d, url_env: A}", "has both"),
+        ("{url_env: A}", "query: is missing"),
+        ("{url_env: A, query: ' ; '}", "asks for nothing"),
+        ("{url_env: A, qery: SELECT 1, query: SELECT 1}", "did you mean 'query'?"),
+        ("{url_env: A B, query: SELECT 1}", "names no variable"),
+        ("{url_env: A, query: SELECT 1, timeout: 0}", "greater than 0"),
+        ("SELECT 1", "write `key: value` lines"),
+    ],
+)
+def test_a_query_has_a_database_and_a_text(write, postgres, remedy):
+    ((line, message),) = problems(write(f"sources:\n  - name: a\n    postgres: {postgres}\n"))
+    assert line == 3
+    assert remedy in message
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "postgres: {query: SELECT 1, url: 'postgresql://me:hidden@h/d'}",
+        "postgres: {query: SELECT 1, url: 'postgresql://h/d?password=hidden'}",
+        "postgres: {query: SELECT 1, url: 'postgresql://me:hid/den@h/d'}",
+        "postgres: {query: SELECT 1, url_env: 'postgresql://me:hidden@h/d'}",
+        "postgres: {query: SELECT 1, url_env: A, url: 'host=h password=hidden'}",
+        "sitemap: https://me:hidden@host/sitemap.xml",
+        "urls: ['https://me:hidden@host/']",
+        "url: s3://key:hidden@bucket/prefix",
+    ],
+)
+def test_a_password_is_refused_and_not_shown(write, entry):
+    with pytest.raises(ConfigError) as caught:
+        load(write(f"sources:\n  - name: a\n    {entry}\n"))
+    assert "hidden" not in str(caught.value)
+    assert "den@" not in str(caught.value)
 
 
 def test_a_name_is_used_once(write):

@@ -65,5 +65,5 @@ def test_order_of_metadata_keys_does_not_matter():
 
 def test_a_folder_can_be_moved_and_a_function_cannot(tmp_path):
     assert SOURCE.moved(tmp_path).root == tmp_path.resolve()
-    with pytest.raises(ConfigError, match=r"'wiki:pages', no folder.*leave the folder out"):
+    with pytest.raises(ConfigError, match=r"kind 'python', no folder.*leave the folder out"):
         replace(SOURCE, python="wiki:pages").moved(tmp_path)

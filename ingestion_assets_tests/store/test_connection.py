@@ -12,11 +12,11 @@ import pytest
 from psycopg import errors
 
 from ingestion_assets.errors import ConfigError, IngestionError, StoreError, StoreUnavailableError
+from ingestion_assets.postgres_url import libpq_url
 from ingestion_assets.store.connection import (
     Connection,
     connect,
     durable,
-    libpq_url,
     partition_lock,
     translated,
 )
