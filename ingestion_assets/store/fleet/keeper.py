@@ -8,8 +8,8 @@ from typing import Self
 
 import psycopg
 
+from ingestion_assets.postgres_url import parameters
 from ingestion_assets.share import Share
-from ingestion_assets.store.connection import parameters
 from ingestion_assets.store.fleet.seat import Seat
 
 BEAT = 0.5  # seconds between two looks at what others need
