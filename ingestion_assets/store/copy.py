@@ -1,5 +1,6 @@
 """Vectors in, one binary COPY out, without a Python object per number."""
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from ingestion_assets.store.generations import Generation
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
+_BYTES_AT_ONCE = 512 * 1024  # of vectors that are packed
 
 
 def copy_vectors(connection: Connection, generation: Generation, vectors: Vectors) -> None:
@@ -30,8 +32,17 @@ def copy_vectors(connection: Connection, generation: Generation, vectors: Vector
     ).format(generation.table)
     with connection.cursor().copy(statement) as copy:
         copy.write(_HEADER)
-        copy.write(packed(vectors, half=generation.storage == "halfvec"))
+        for part in _parts(vectors):
+            copy.write(packed(part, half=generation.storage == "halfvec"))
         copy.write(_TRAILER)
+
+
+def _parts(vectors: Vectors) -> Iterator[Vectors]:
+    """The vectors by the few, so that there is never a second copy of all of them."""
+    rows = max(1, _BYTES_AT_ONCE // (4 * vectors.matrix.shape[1]))
+    for start in range(0, len(vectors.ids), rows):
+        part = slice(start, start + rows)
+        yield Vectors(vectors.ids[part], vectors.hashes[part], vectors.matrix[part])
 
 
 def packed(vectors: Vectors, *, half: bool) -> bytes:
