@@ -87,6 +87,7 @@ class Connection:
         with _translated(sent):
             async with asyncio.timeout(DRIPPING * patience):
                 answer = await self._send(sent, content, _timeout(patience))
+        answer.stream = httpx.ByteStream(b"")  # httpx's refers to the answer, and keeps it alive
         _check(answer, sent)
         self.stats.bytes += len(content or b"") + len(answer.content)
         return answer.content

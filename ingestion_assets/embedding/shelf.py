@@ -1,7 +1,9 @@
 """What was embedded in, loads for the store out."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator
+from uuid import UUID
 
 import numpy as np
 
@@ -9,14 +11,15 @@ from ingestion_assets.changes import Vectors
 from ingestion_assets.embedding.delivery import Embedded
 
 STORE_ROWS = 5_000
-STORE_BYTES = 8 * 1024 * 1024  # half a dozen copies of a load are alive at times
+STORE_BYTES = 8 * 1024 * 1024
 STORE_SECONDS = 1.0  # so that progress is committed on a slow server too
 
 
 class Shelf:
     """What is embedded and not yet taken; `room` is clear while that is a full load.
 
-    Putting never waits, so that nothing embedded is lost when lanes are stopped.
+    Putting never waits, so that nothing embedded is lost when lanes are stopped. It copies, so
+    that an answer lives no longer than its request.
 
     Args:
         dimensions: of the vectors.
@@ -25,66 +28,83 @@ class Shelf:
     def __init__(self, dimensions: int) -> None:
         self.room = asyncio.Event()
         self.room.set()
+        self._dimensions = dimensions
         self._limit = max(min(STORE_ROWS, STORE_BYTES // (4 * dimensions)), 1)
-        self._rows = 0
+        self._loads: deque[_Load] = deque()
         self._hurried = self._closed = False
-        self._parts: asyncio.Queue[Embedded | None] = asyncio.Queue()  # none: look again
+        self._changed = asyncio.Event()
 
     def put(self, part: Embedded) -> None:
-        """Add what is embedded."""
-        self._parts.put_nowait(part)
-        self._rows += len(part.texts)
-        if self._rows >= self._limit:
+        """Add what is embedded; a part without any text has a load be taken soon."""
+        start = 0
+        while True:
+            if not self._loads or self._loads[-1].is_full:
+                self._loads.append(_Load(self._limit, self._dimensions))
+            start = self._loads[-1].add(part, start)
+            if start >= len(part.texts):
+                break
+        if self._loads[0].is_full:
             self.room.clear()
+        self._changed.set()
 
     def hurry(self) -> None:
         """Have all be taken as it comes: the end is near, when only the last part shall be left."""
         self._hurried = True
-        self._parts.put_nowait(None)
+        self._changed.set()
 
     def close(self) -> None:
         """Have the loads end with what is there."""
         self._closed = True
-        self._parts.put_nowait(None)
+        self._changed.set()
 
     async def loads(self) -> AsyncGenerator[Vectors, None]:
-        """Loads of about the limit, or of what there is when the first part gets old."""
-        while not self._is_over:
-            load: list[Embedded] = []
-            rows, due = 0, None
-            try:
-                while not self._is_enough(rows):
-                    async with asyncio.timeout_at(due):
-                        part = await self._parts.get()
-                    if part is None:
-                        continue
-                    due = due or asyncio.get_running_loop().time() + STORE_SECONDS
-                    load.append(part)
-                    rows += self._taken(part)
-            except TimeoutError:
-                pass
-            if load:
-                yield _joined(load)
+        """Loads of the limit, or of what there is when the first part gets old."""
+        while self._loads or not self._closed:
+            self._changed.clear()
+            if self._loads and (self._hurried or self._closed or self._loads[0].is_due):
+                load = self._loads.popleft()
+                if not (self._loads and self._loads[0].is_full):
+                    self.room.set()
+                yield load.vectors()
+                del load  # or it would be alive while the next one is waited for
+            else:
+                await self._wait()
+
+    async def _wait(self) -> None:
+        due = self._loads[0].due if self._loads else None
+        try:
+            async with asyncio.timeout_at(due):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+
+class _Load:
+    """Rows of vectors, one after another into one matrix."""
+
+    def __init__(self, rows: int, dimensions: int) -> None:
+        self.due = asyncio.get_running_loop().time() + STORE_SECONDS
+        self._ids: list[UUID] = []
+        self._hashes: list[bytes] = []
+        self._matrix = np.empty((rows, dimensions), np.float32)  # what is not filled costs nothing
 
     @property
-    def _is_over(self) -> bool:
-        return self._closed and self._parts.empty()
+    def is_full(self) -> bool:
+        return len(self._ids) == len(self._matrix)
 
-    def _is_enough(self, rows: int) -> bool:
-        hurried = self._hurried and rows > 0 and self._parts.empty()
-        return rows >= self._limit or hurried or self._is_over
+    @property
+    def is_due(self) -> bool:
+        return self.is_full or asyncio.get_running_loop().time() >= self.due
 
-    def _taken(self, part: Embedded) -> int:
-        rows = len(part.texts)
-        self._rows -= rows
-        if self._rows < self._limit:
-            self.room.set()
-        return rows
+    def add(self, part: Embedded, start: int) -> int:
+        """Take of a part, from a row on, what there is room for; the row after it."""
+        row = len(self._ids)
+        texts = part.texts[start : start + len(self._matrix) - row]
+        end = start + len(texts)
+        self._matrix[row : row + len(texts)] = part.matrix[start:end]
+        self._ids += [text.chunk_id for text in texts]
+        self._hashes += [text.content_hash for text in texts]
+        return end
 
-
-def _joined(parts: list[Embedded]) -> Vectors:
-    """The parts as one, which are let go: whoever asked still refers to their list."""
-    texts = [text for part in parts for text in part.texts]
-    matrix = np.concatenate([part.matrix for part in parts])
-    parts.clear()
-    return Vectors([text.chunk_id for text in texts], [text.content_hash for text in texts], matrix)
+    def vectors(self) -> Vectors:
+        return Vectors(self._ids, self._hashes, self._matrix[: len(self._ids)])

@@ -182,6 +182,8 @@ class _Answer:
                 raise
 
     def response(self) -> httpx.Response:
+        """The answer; to be asked for once, at the end."""
+        del self._parser  # it refers to this, and both would live until the garbage collector came
         return httpx.Response(self._status, headers=self._headers, content=b"".join(self._pieces))
 
     def on_message_begin(self) -> None:

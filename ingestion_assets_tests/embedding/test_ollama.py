@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -40,6 +41,19 @@ async def test_vectors_are_those_of_the_texts(faulty_ollama: Double) -> None:
     assert np.array_equal(answer.matrix, [faulty_ollama.vector(t) for t in ("one", "two")])
     assert answer.tokens == 6
     assert (ollama.stats.requests, ollama.stats.texts, ollama.stats.tokens) == (1, 2, 6)
+
+
+async def test_an_answer_lives_no_longer_than_it_is_used(faulty_ollama: Double) -> None:
+    async with Ollama(faulty_ollama.url) as ollama:
+        await ollama.embed("all-minilm", ["one"])
+        gc.collect()
+        gc.disable()
+        try:
+            for n in range(10):
+                await ollama.embed("all-minilm", [f"text {n}"])
+            assert gc.collect() == 0
+        finally:
+            gc.enable()
 
 
 async def test_identity_is_what_the_server_says_of_the_model(faulty_ollama: Double) -> None:
