@@ -4,10 +4,15 @@ from collections.abc import Callable, Mapping
 
 from ingestion_assets.sources.files import Folder
 from ingestion_assets.sources.origin import Origin
+from ingestion_assets.sources.postgres import Rows
 from ingestion_assets.sources.python import Function
 from ingestion_assets.sources.source import Source
 
-_KINDS: Mapping[str, Callable[[Source], Origin]] = {"files": Folder, "python": Function}
+_KINDS: Mapping[str, Callable[[Source], Origin]] = {
+    "files": Folder,
+    "python": Function,
+    "postgres": Rows,
+}
 
 
 def origin(source: Source) -> Origin:
