@@ -46,7 +46,7 @@ class Folder:
         return walk(self._source, partition_key)
 
     def read(self, wanted: Iterable[Found | Record]) -> Iterator[Read]:
-        return (_read(self._source, found.uri) for found in wanted)
+        return (attempt(self._source, found.uri) for found in wanted)
 
     def present(self) -> Counter[str]:
         return Counter(map(ending, names(self._source)))
@@ -72,14 +72,14 @@ def walk(source: Source, partition_key: str | None = None) -> Iterator[Found | S
         uri = pending.pop()
         try:
             if uri and not uri.endswith("/"):
-                if found := _look(source, uri):
+                if found := look(source, uri):
                     yield found
             else:
                 pending += reversed(_list(source, uri, selection, partition_key))
         except (FileNotFoundError, NotADirectoryError):
             pass  # gone since its folder was listed
         except OSError as exc:
-            yield _refused(uri, exc)
+            yield refused(uri, exc)
         except SourceError as exc:
             yield exc
     if _identity(source) != identity:
@@ -102,6 +102,28 @@ def names(source: Source) -> Iterator[str]:
                     yield uri
 
 
+def look(source: Source, uri: str) -> Found | None:
+    """The file of a uri; None for a link to a folder, and for what is no file.
+
+    Raises:
+        OSError: it cannot be looked at; FileNotFoundError if it is gone.
+        SourceError: it leads outside the root, is too large, or has a name that is not UTF-8.
+    """
+    _check_name(uri)
+    path = f"{source.root}/{uri}"  # a Path would cost as much as all the rest
+    status = os.lstat(path)
+    if stat.S_ISLNK(status.st_mode):
+        if not _target(path).is_relative_to(source.root):
+            raise SourceError(
+                uri, "links to a place outside the root; exclude it or put a copy in its place"
+            )
+        status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    _check_size(source, uri, status.st_size)
+    return Found(uri, status.st_size, _modified(status))
+
+
 def read(source: Source, uri: str) -> Record | Absent:
     """The file as it is now.
 
@@ -117,22 +139,33 @@ def read(source: Source, uri: str) -> Record | Absent:
     except (FileNotFoundError, NotADirectoryError):
         return Absent(uri)
     except OSError as exc:
-        raise _refused(uri, exc) from exc
+        raise refused(uri, exc) from exc
     _check_size(source, uri, max(len(raw), status.st_size))
     return Record(uri, raw, modified_at=_modified(status))
+
+
+def attempt(source: Source, uri: str) -> Read:
+    """As `read`, with the error in the place of the file."""
+    try:
+        return read(source, uri)
+    except SourceError as exc:
+        return exc
+
+
+def printable(uri: str) -> str:
+    """The uri with what is not UTF-8 in it escaped."""
+    return uri if uri.isascii() else os.fsencode(uri).decode(errors="backslashreplace")
+
+
+def refused(uri: str, exc: OSError) -> SourceError:
+    """The error of a document that the system refuses to read."""
+    return SourceError(uri, f"cannot be read ({exc.strerror}); permit it or exclude it")
 
 
 def is_empty(source: Source) -> bool:
     """Whether the root holds nothing at all, as the mount point of a share that is not mounted."""
     with os.scandir(source.root) as entries:
         return next(entries, None) is None
-
-
-def _read(source: Source, uri: str) -> Read:
-    try:
-        return read(source, uri)
-    except SourceError as exc:
-        return exc
 
 
 def _identity(source: Source) -> tuple[int, int]:
@@ -163,29 +196,10 @@ def _list(
             elif (
                 selection.takes(uri)
                 and (entry.is_symlink() or entry.is_file())
-                and (
-                    partition_key is None or source.partition_key(_printable(uri)) == partition_key
-                )
+                and (partition_key is None or source.partition_key(printable(uri)) == partition_key)
             ):
                 uris.append(uri)
     return sorted(uris)
-
-
-def _look(source: Source, uri: str) -> Found | None:
-    """The file of a uri; None for a link to nothing or to a folder, and for no file at all."""
-    _check_name(uri)
-    path = f"{source.root}/{uri}"  # a Path would cost as much as all the rest
-    status = os.lstat(path)
-    if stat.S_ISLNK(status.st_mode):
-        if not _target(path).is_relative_to(source.root):
-            raise SourceError(
-                uri, "links to a place outside the root; exclude it or put a copy in its place"
-            )
-        status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    _check_size(source, uri, status.st_size)
-    return Found(uri, status.st_size, _modified(status))
 
 
 def _open(source: Source, uri: str) -> int:
@@ -219,16 +233,8 @@ def _check_size(source: Source, uri: str, size: int) -> None:
 
 
 def _check_name(uri: str) -> None:
-    if _printable(uri) != uri:
-        raise SourceError(_printable(uri), "the name is not UTF-8; rename it")
-
-
-def _printable(uri: str) -> str:
-    return uri if uri.isascii() else os.fsencode(uri).decode(errors="backslashreplace")
-
-
-def _refused(uri: str, exc: OSError) -> SourceError:
-    return SourceError(uri, f"cannot be read ({exc.strerror}); permit it or exclude it")
+    if printable(uri) != uri:
+        raise SourceError(printable(uri), "the name is not UTF-8; rename it")
 
 
 def _modified(status: os.stat_result) -> datetime:

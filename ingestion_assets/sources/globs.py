@@ -23,6 +23,11 @@ class Selection:
         """Whether the file is selected; does not ask whether its folders are entered."""
         return bool(self._files.fullmatch(uri)) and not self._excluded.fullmatch(uri)
 
+    def reaches(self, uri: str) -> bool:
+        """Whether the file is selected, and none of its folders is left out."""
+        folders = [uri[:at] for at, mark in enumerate(uri) if mark == "/"]
+        return self.takes(uri) and not any(map(self._excluded.fullmatch, folders))
+
     def enters(self, folder: str) -> bool:
         """Whether there can be a selected file below the folder."""
         return bool(self._folders.fullmatch(f"{folder}/")) and not self._excluded.fullmatch(folder)

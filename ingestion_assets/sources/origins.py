@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from ingestion_assets.sources.files import Folder
+from ingestion_assets.sources.git import WorkTree
 from ingestion_assets.sources.origin import Origin
 from ingestion_assets.sources.postgres import Rows
 from ingestion_assets.sources.python import Function
@@ -12,6 +13,7 @@ _KINDS: Mapping[str, Callable[[Source], Origin]] = {
     "files": Folder,
     "python": Function,
     "postgres": Rows,
+    "git": WorkTree,
 }
 
 

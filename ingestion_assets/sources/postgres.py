@@ -145,7 +145,8 @@ class Rows:
 
     def _failed(self, exc: psycopg.Error) -> ConfigError | SourceError:
         remedy = "then" if not isinstance(exc, QueryCanceled) else "raise `timeout`, then"
-        what = f"{' '.join(str(exc).split()) or type(exc).__name__} ({exc.sqlstate or 'no connection'})"
+        said = " ".join(str(exc).split()) or type(exc).__name__
+        what = f"{said} ({exc.sqlstate or 'no connection'})"
         if isinstance(exc, psycopg.ProgrammingError):
             return ConfigError(
                 f"source {self._source.name!r}: postgres: {what}; correct `query`, or permit it"

@@ -155,7 +155,9 @@ def test_nothing_can_be_written(source: Source, tickets: psycopg.Connection) -> 
 
 def test_a_query_has_a_limit_of_time(source: Source) -> None:
     slow = Query("SELECT 'a' AS uri, pg_sleep(600)::text AS text", "TICKETS_URL", timeout=0.1)
-    with pytest.raises(SourceError, match=r"statement timeout.*nothing is deleted; raise `timeout`"):
+    with pytest.raises(
+        SourceError, match=r"statement timeout.*nothing is deleted; raise `timeout`"
+    ):
         Store().run(replace(source, postgres=slow))
 
 
