@@ -56,6 +56,8 @@ def check_remote(url: str) -> str:
     """An fsspec url itself, if it names a place and has no password in it."""
     _check_no_password(url)
     scheme, separator, place = url.partition("://")
+    if scheme in ("http", "https"):
+        raise ValueError("is of the web; use `urls` or `sitemap`")
     if not separator or not _SCHEME.fullmatch(scheme) or not place.strip("/"):
         raise ValueError("is no url of a store; write for example s3://bucket/prefix")
     return url

@@ -120,7 +120,7 @@ def look(source: Source, uri: str) -> Found | None:
         status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         return None
-    _check_size(source, uri, status.st_size)
+    check_size(source, uri, status.st_size)
     return Found(uri, status.st_size, _modified(status))
 
 
@@ -140,7 +140,7 @@ def read(source: Source, uri: str) -> Record | Absent:
         return Absent(uri)
     except OSError as exc:
         raise refused(uri, exc) from exc
-    _check_size(source, uri, max(len(raw), status.st_size))
+    check_size(source, uri, max(len(raw), status.st_size))
     return Record(uri, raw, modified_at=_modified(status))
 
 
@@ -150,6 +150,20 @@ def attempt(source: Source, uri: str) -> Read:
         return read(source, uri)
     except SourceError as exc:
         return exc
+
+
+def check_size(source: Source, uri: str, size: int) -> None:
+    """Refuse what is larger than the source takes.
+
+    Raises:
+        SourceError: it is.
+    """
+    if size > source.max_bytes:
+        raise SourceError(
+            uri,
+            f"has {size} bytes, more than the {source.max_bytes} of `max_bytes`; "
+            "raise that in sources.yaml or exclude the file",
+        )
 
 
 def printable(uri: str) -> str:
@@ -221,15 +235,6 @@ def _open(source: Source, uri: str) -> int:
 def _target(path: Path | str) -> Path:
     """Where all links lead; unlike Path.resolve it does not raise for a loop of links."""
     return Path(os.path.realpath(path))
-
-
-def _check_size(source: Source, uri: str, size: int) -> None:
-    if size > source.max_bytes:
-        raise SourceError(
-            uri,
-            f"has {size} bytes, more than the {source.max_bytes} of `max_bytes`; "
-            "raise that in sources.yaml or exclude the file",
-        )
 
 
 def _check_name(uri: str) -> None:

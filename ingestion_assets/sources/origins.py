@@ -7,6 +7,7 @@ from ingestion_assets.sources.git import WorkTree
 from ingestion_assets.sources.origin import Origin
 from ingestion_assets.sources.postgres import Rows
 from ingestion_assets.sources.python import Function
+from ingestion_assets.sources.remote import Store
 from ingestion_assets.sources.source import Source
 
 _KINDS: Mapping[str, Callable[[Source], Origin]] = {
@@ -14,6 +15,7 @@ _KINDS: Mapping[str, Callable[[Source], Origin]] = {
     "python": Function,
     "postgres": Rows,
     "git": WorkTree,
+    "remote": Store,
 }
 
 

@@ -121,6 +121,7 @@ def test_a_function_is_looked_for_beside_the_file(write, tmp_path):
         ("root: docs\n    delay: 1.0", "delay: belongs to `urls`, `sitemap`, not to `root`"),
         ("domain: x\n    sitemap: ftp://a/b", "'ftp://a/b': is no address of the web"),
         ("domain: x\n    urls: [/a]", "is no address of the web"),
+        ("domain: x\n    url: https://a/b", "'https://a/b': is of the web; use `urls`"),
         ("domain: x\n    url: bucket/a", "'bucket/a': is no url of a store"),
         ("domain: x\n    python: wiki", "'wiki': names no function; write package.module:function"),
         ("domain: x\n    python: 'wiki:a b'", "names no function"),

@@ -51,6 +51,7 @@ class Store:
                     modified_at=row.modified_at,
                     ingested_at=row.ingested_at,
                     content_hash=row.content_hash,
+                    validator=row.metadata.get("validator"),
                 )
             self.known = {u: k for u, k in self.known.items() if k.document_id not in change.gone}
         return reconciliation
