@@ -9,11 +9,13 @@ from ingestion_assets.sources.postgres import Rows
 from ingestion_assets.sources.python import Function
 from ingestion_assets.sources.remote import Store
 from ingestion_assets.sources.source import Source
+from ingestion_assets.sources.web.site import Site
 
 _KINDS: Mapping[str, Callable[[Source], Origin]] = {
     "files": Folder,
     "python": Function,
     "postgres": Rows,
+    "web": Site,
     "git": WorkTree,
     "remote": Store,
 }

@@ -1,0 +1,1 @@
+"""Pages of the web as documents, asked for as a polite guest would."""
