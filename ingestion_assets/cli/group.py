@@ -24,6 +24,7 @@ COMMANDS = {
     "search": "search",
     "answer": "answer",
     "index": "index",
+    "export": "export",
     "serve": "serve",
     "worker": "worker",
     "attach": "attach",

@@ -19,6 +19,8 @@ from ingestion_assets.store.collections import Row
 from ingestion_assets.store.connection import Connection, partition_lock
 from ingestion_assets.store.generations import Generation, active
 
+FOLDER = "collections"  # where they go unless somebody says where
+
 Progress: TypeAlias = Callable[[int, int], None]
 
 

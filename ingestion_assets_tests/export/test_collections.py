@@ -1,6 +1,7 @@
 """Collections as files: what they hold, and when they are written."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -325,3 +326,14 @@ def test_two_exports_to_one_folder_do_not_meet(stored, folder, database):
 def test_nothing_embedded_yet_is_said(connection, folder):
     with pytest.raises(StoreError, match="ingest run"):
         _again(connection, folder)
+
+
+def test_every_field_is_documented(stored, folder):
+    _again(stored, folder)
+    page = (Path(__file__).parents[2] / "docs" / "collections.md").read_text()
+    documented = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    found = _json(folder / "people/pay.json")
+    assert list(found["chunks"][0]) == documented[:-1]
+    frame = pd.read_parquet(folder / "people/pay.parquet")
+    assert list(frame) == ["domain", "category", *documented]
+    assert all(f'"{name}"' in page for name in found)
