@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "run",
     "up": "up",
     "status": "status",
+    "report": "report",
     "sources": "sources",
     "documents": "documents",
     "rebucket": "rebucket",
