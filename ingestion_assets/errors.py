@@ -9,6 +9,7 @@ IngestionError                      retryable = False
 │   └── ExtractionError(uri)        bytes that are not the text they claim to be
 │       └── UnsupportedMediaError   binary or unknown content
 ├── LocalServiceError               an embedded server does not start
+├── ExportError                     a folder of collections is not read or written  retryable = True
 ├── OllamaError(endpoint)
 │   ├── OllamaUnavailableError      refused, 5xx, runner died               retryable = True
 │   │   ├── OllamaTimeoutError      no answer in time
@@ -75,6 +76,12 @@ class UnsupportedMediaError(ExtractionError):
 
 class LocalServiceError(IngestionError):
     """An embedded server could not be started."""
+
+
+class ExportError(IngestionError):
+    """A folder of collections cannot be read or written; says where, and why."""
+
+    retryable = True
 
 
 class OllamaError(IngestionError):

@@ -44,6 +44,10 @@ class Settings:
         chunk_tokens: INGEST_CHUNK_TOKENS; tokens per chunk at most, heading included.
         chunk_overlap: INGEST_CHUNK_OVERLAP; tokens that neighbouring chunks of one block share.
         text_language: INGEST_TEXT_LANGUAGE; Postgres' text search configuration for words.
+        collections_url: INGEST_COLLECTIONS_URL; where collections are exported to each night: a
+            folder, or any url of fsspec. If there is none, only when asked, to `collections`.
+        collections_formats: INGEST_COLLECTIONS_FORMATS; of their files.
+        collections_include: INGEST_COLLECTIONS_INCLUDE; globs of domain and category, all if none.
         chat_model: INGESTION_CHAT_MODEL; the model in Ollama that answers questions, if any.
         answer_threshold: INGEST_ANSWER_THRESHOLD; cosine similarity of question and best passage
             below which there is no answer; none means what was measured for the model.
@@ -90,6 +94,9 @@ class Settings:
     chunk_tokens: int = 200
     chunk_overlap: int = 30
     text_language: str = "english"
+    collections_url: str | None = None
+    collections_formats: tuple[str, ...] = ("json", "parquet")
+    collections_include: tuple[tuple[str, str], ...] = ()
     chat_model: str | None = None
     answer_threshold: float | None = None
     query_workers: int = 8
@@ -159,6 +166,9 @@ class Settings:
                 env, "INGEST_CHUNK_OVERLAP", min(cls.chunk_overlap, overlap_limit), 0, overlap_limit
             ),
             text_language=_language(env),
+            collections_url=env.get("INGEST_COLLECTIONS_URL"),
+            collections_formats=_formats(env),
+            collections_include=_include(env),
             chat_model=env.get("INGESTION_CHAT_MODEL"),
             answer_threshold=(
                 _number(env, "INGEST_ANSWER_THRESHOLD", 0, -1, 1)
@@ -234,8 +244,34 @@ def _language(env: Mapping[str, str]) -> str:
     return language
 
 
+def _formats(env: Mapping[str, str]) -> tuple[str, ...]:
+    known = Settings.collections_formats
+    given = env.get("INGEST_COLLECTIONS_FORMATS", ",".join(known))
+    if unknown := set(_listed(given)) - set(known):
+        raise ConfigError(
+            f"INGEST_COLLECTIONS_FORMATS={given!r} has the unknown format {min(unknown)!r}; there"
+            f" are {', '.join(known)}"
+        )
+    return _listed(given)
+
+
+def _include(env: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    globs = _listed(env.get("INGEST_COLLECTIONS_INCLUDE", ""))
+    pairs = tuple((domain, category) for domain, _, category in (g.partition("/") for g in globs))
+    if not all(category for _, category in pairs):
+        raise ConfigError(
+            f"INGEST_COLLECTIONS_INCLUDE={env['INGEST_COLLECTIONS_INCLUDE']!r} is no list of"
+            " domain/category; write people/* for a whole domain"
+        )
+    return pairs
+
+
+def _listed(value: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in value.split(",") if item.strip())
+
+
 def _hosts(env: Mapping[str, str]) -> tuple[str, ...]:
-    hosts = tuple(host.strip() for host in env.get("OLLAMA_HOSTS", "").split(",") if host.strip())
+    hosts = _listed(env.get("OLLAMA_HOSTS", ""))
     if hosts and "OLLAMA_HOST" in env:
         raise ConfigError("OLLAMA_HOST and OLLAMA_HOSTS are both set; unset one of them")
     return hosts

@@ -41,6 +41,14 @@ def test_empty_variable_counts_as_unset() -> None:
         ("INGEST_API_POOL_MIN", "0", "api_pool_min", 0),
         ("INGEST_API_POOL_MAX", "3", "api_pool_max", 3),
         ("INGEST_API_POOL_TIMEOUT", "0.5", "api_pool_timeout", 0.5),
+        ("INGEST_COLLECTIONS_URL", "s3://bucket/x", "collections_url", "s3://bucket/x"),
+        ("INGEST_COLLECTIONS_FORMATS", "parquet", "collections_formats", ("parquet",)),
+        (
+            "INGEST_COLLECTIONS_INCLUDE",
+            "people/*, */pay",
+            "collections_include",
+            (("people", "*"), ("*", "pay")),
+        ),
         ("INGESTION_SOURCES", "a/b.yaml", "sources", Path("a/b.yaml")),
         ("INGESTION_STATE", "/var/state", "state", Path("/var/state")),
         ("INGEST_WORKERS", "6", "workers", 6),
@@ -84,6 +92,8 @@ def test_variable_is_read(variable: str, value: str, field: str, read: object) -
         ("INGEST_AUTO_PULL", "maybe"),
         ("INGEST_CPU_RETRY", "gpu"),
         ("INGEST_TEXT_LANGUAGE", "Klingon"),
+        ("INGEST_COLLECTIONS_FORMATS", "json,csv"),
+        ("INGEST_COLLECTIONS_INCLUDE", "people"),
     ],
 )
 def test_wrong_value_is_named_with_its_variable(variable: str, value: str) -> None:

@@ -72,6 +72,7 @@ class Counts:
     Attributes:
         chunks: all of these documents' chunks: new, moved and kept.
         tokens: tokens of these chunks.
+        bytes: of the documents' texts.
     """
 
     documents: int = 0
@@ -81,6 +82,7 @@ class Counts:
     kept: int = 0
     gone: int = 0
     tokens: int = 0
+    bytes: int = 0
 
 
 class Splitting:
@@ -126,6 +128,7 @@ class Splitting:
             )
             load += (1 + len(old)) / _ROWS_AT_ONCE
             self.counts.documents += 1
+            self.counts.bytes += len(document.text.encode())
             self.counts.gone += len(old)
         if batch.documents:
             yield batch

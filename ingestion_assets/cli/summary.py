@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ingestion_assets.cli.program import program
+from ingestion_assets.cli.stages import Stage, add
 
 if TYPE_CHECKING:
     from ingestion_assets.defs.launch import Outcome
@@ -33,6 +34,8 @@ class Summary:
         unread: documents that could not be read.
         failures: what failed and why: partitions, and documents that could not be read.
         seconds: wall time of the source's runs.
+        runs: their ids.
+        stages: figures of each stage that was completed, by its name.
     """
 
     source: str
@@ -49,6 +52,8 @@ class Summary:
     missing: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
@@ -64,11 +69,15 @@ class Summary:
 def summarise(source: str, outcomes: Iterable["Outcome"]) -> Summary:
     """Add up what the runs of a source's partitions did."""
     summary = Summary(source)
+    stages: dict[str, Stage] = {}
     for outcome in outcomes:
         _add(summary, outcome.figures)
+        add(stages, outcome.figures)
+        summary.runs.append(outcome.run_id)
         summary.seconds += outcome.seconds
         if outcome.error:
             summary.failures.append(f"{outcome.partition_key}: {outcome.error}")
+    summary.stages = {name: stage.figures() for name, stage in stages.items()}
     if summary.quarantined:
         summary.failures.append(
             f"{summary.quarantined} chunks cannot be embedded; see: {program()} status --failed"

@@ -11,6 +11,12 @@ from ingestion_assets.defs.checks import (
     embeddings_audit,
     every_partition_is_fresh,
 )
+from ingestion_assets.defs.collections import (
+    CollectionsResource,
+    collections,
+    collections_job,
+    nightly_collections,
+)
 from ingestion_assets.defs.housekeeping import cleanup_job
 from ingestion_assets.defs.io_manager import PgvectorIOManager
 from ingestion_assets.defs.jobs import embed_job, ingest_job
@@ -22,6 +28,7 @@ from ingestion_assets.defs.resources import (
 )
 from ingestion_assets.defs.schedules import hourly_retry, nightly_reconcile, weekly_cleanup
 from ingestion_assets.defs.sensors import documents_changed, failures_named, ledger_sweep
+from ingestion_assets.export import FOLDER
 from ingestion_assets.settings import Settings
 
 
@@ -32,12 +39,18 @@ def definitions(settings: Settings) -> dg.Definitions:
     )
     attached = attached_assets(settings.database_url)
     return dg.Definitions(
-        assets=[sources, versioned(chunks, settings), versioned(embeddings, settings), *attached],
+        assets=[
+            sources,
+            versioned(chunks, settings),
+            versioned(embeddings, settings),
+            collections,
+            *attached,
+        ],
         asset_checks=[every_partition_is_fresh, chunks_are_in_place, embeddings_audit],
-        jobs=[ingest_job, embed_job, cleanup_job],
+        jobs=[ingest_job, embed_job, collections_job, cleanup_job],
         sensors=[documents_changed, ledger_sweep, failures_named, stale_partitions]
         + ([attached_sensor(attached)] if attached else []),
-        schedules=[nightly_reconcile, hourly_retry, weekly_cleanup],
+        schedules=[nightly_reconcile, hourly_retry, weekly_cleanup, nightly_collections(settings)],
         resources={
             "catalog": CatalogResource(path=str(settings.sources.resolve())),
             "store": store,
@@ -61,6 +74,11 @@ def definitions(settings: Settings) -> dg.Definitions:
                 deadline=settings.deadline,
                 auto_pull=settings.auto_pull,
                 cpu_retry=settings.cpu_retry,
+            ),
+            "collecting": CollectionsResource(
+                url=settings.collections_url or FOLDER,
+                formats=list(settings.collections_formats),
+                include=[list(globs) for globs in settings.collections_include],
             ),
             "limits": LimitsResource(
                 quarantine_share=settings.quarantine_share, fresh_hours=settings.fresh_hours

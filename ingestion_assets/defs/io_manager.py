@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from functools import partial
 from itertools import chain
+from time import perf_counter, time
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -15,10 +16,11 @@ from ingestion_assets.chunks.reconcile import Splitting
 from ingestion_assets.defs.drain import drain
 from ingestion_assets.defs.event_loop import run_on
 from ingestion_assets.defs.failures import reported
-from ingestion_assets.defs.report import embedded, reconciled
+from ingestion_assets.defs.report import embedded, reconciled, timed
 from ingestion_assets.defs.resources import StoreResource
 from ingestion_assets.embedding import EmbeddingStream
 from ingestion_assets.errors import ConfigError
+from ingestion_assets.pace import Latencies
 from ingestion_assets.sources import Reconciliation
 from ingestion_assets.store import claims, frames, looks
 from ingestion_assets.store.connection import Connection, partition_lock
@@ -95,7 +97,10 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
         return self._loop
 
 
-def _drain(batches: Iterable[Batch], writer: PartitionWriter[Batch]) -> dict[str, int]:
-    for batch in batches:
+def _drain(batches: Iterable[Batch], writer: PartitionWriter[Batch]) -> dict[str, Any]:
+    started, begun = time(), perf_counter()
+    latencies = Latencies()
+    for batch in latencies.timed(batches):
         writer.write(batch)
-    return writer.finish()
+    counts = writer.finish()
+    return {**counts, **timed(latencies, started, perf_counter() - begun)}

@@ -3,10 +3,11 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeUnreachableError
@@ -15,9 +16,11 @@ from dagster._core.events import RunFailureReason
 from ingestion_assets.defs import build
 from ingestion_assets.defs.assets import embeddings
 from ingestion_assets.defs.failures import INTERRUPTED, named, root_cause
+from ingestion_assets.defs.history import COMMAND_TAG
 from ingestion_assets.defs.jobs import UNDER_WAY, ingest_job
 from ingestion_assets.defs.lost import owned
 from ingestion_assets.defs.partitions import partitions, register
+from ingestion_assets.defs.report import plain
 from ingestion_assets.defs.upkeep import see_to
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.settings import Settings
@@ -35,12 +38,14 @@ class Work:
         clean: read, split and embed everything again; what is stored is found until replaced.
         allow_deletion: delete what is gone, though it be most of the source.
         root: the folder to read instead of the source's root.
+        command: the same for all runs that belong together.
     """
 
     only_failed: bool = False
     clean: bool = False
     allow_deletion: bool = False
     root: Path | None = None
+    command: str = field(default_factory=lambda: uuid4().hex)
 
     def config(self) -> dict[str, Any]:
         """The configuration of the assets that run."""
@@ -138,8 +143,8 @@ def observed_rate() -> float | None:
     with dg.DagsterInstance.get() as instance:
         latest = instance.fetch_materializations(embeddings.key, limit=_LATEST).records
     figures = [r.asset_materialization.metadata for r in latest if r.asset_materialization]
-    embedded = sum(float(_plain(f["texts_embedded"])) for f in figures if "texts_embedded" in f)
-    seconds = sum(float(_plain(f["seconds"])) for f in figures if "seconds" in f)
+    embedded = sum(float(plain(f["texts_embedded"])) for f in figures if "texts_embedded" in f)
+    seconds = sum(float(plain(f["seconds"])) for f in figures if "seconds" in f)
     return embedded / seconds if embedded and seconds else None
 
 
@@ -166,7 +171,7 @@ def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, key: str, work: Wo
     result = job.execute_in_process(
         instance=instance,
         partition_key=key,
-        tags=owned(),
+        tags={**owned(), COMMAND_TAG: work.command},
         run_config={"loggers": _QUIET, "ops": work.config()},
         asset_selection=[embeddings.key] if work.only_failed else None,
         raise_on_error=False,
@@ -181,18 +186,12 @@ def _run(job: dg.JobDefinition, instance: dg.DagsterInstance, key: str, work: Wo
 def _figures(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
     return {
         event.asset_key.to_user_string(): {
-            name: _plain(value)
+            name: plain(value)
             for name, value in event.step_materialization_data.materialization.metadata.items()
         }
         for event in result.all_events
         if event.is_step_materialization and event.asset_key
     }
-
-
-def _plain(value: dg.MetadataValue[Any]) -> Any:
-    if isinstance(value, dg.TableMetadataValue):
-        return [record.data for record in value.records]
-    return value.value
 
 
 def _error(result: dg.ExecuteInProcessResult) -> str | None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import dagster as dg
 
+from ingestion_assets.defs.plot import plot
 from ingestion_assets.embedding import EmbeddingStream
+from ingestion_assets.pace import Latencies
 from ingestion_assets.sources import Failure, Reconciliation
 from ingestion_assets.store.generations import Generation
 
@@ -39,10 +41,25 @@ def embedded(generation: Generation, stream: EmbeddingStream) -> dict[str, Any]:
 def figures(stream: EmbeddingStream) -> dict[str, Any]:
     """What a stream did, in numbers that plot, and how its servers were."""
     found = asdict(stream.metrics)
+    lists = ("endpoints", "latencies", "course")
     return {
+        "plot": plot(found["course"]),
         **found,
-        "endpoints": dg.MetadataValue.json(found["endpoints"]),
+        **{name: dg.MetadataValue.json(found[name]) for name in lists},
+        "started": dg.MetadataValue.timestamp(found["started"]),
         "chunks_per_s": found["texts_embedded"] / max(found["seconds"], 1e-9),
+    }
+
+
+def timed(latencies: Latencies, started: float, seconds: float) -> dict[str, Any]:
+    """How long a stage took, and its batches: from their making to their commit."""
+    return {
+        "started": dg.MetadataValue.timestamp(started),
+        "seconds": seconds,
+        "mean_ms": 1e3 * latencies.mean,
+        "p50_ms": 1e3 * latencies.percentile(50),
+        "p95_ms": 1e3 * latencies.percentile(95),
+        "latencies": dg.MetadataValue.json(latencies.data()),
     }
 
 
@@ -57,6 +74,13 @@ def table(name: str, records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             break
         kept.append(dg.TableRecord(cut))
     return {name: dg.MetadataValue.table(kept)} if kept else {}
+
+
+def plain(value: dg.MetadataValue[Any]) -> Any:
+    """What was put into metadata, as data again."""
+    if isinstance(value, dg.TableMetadataValue):
+        return [record.data for record in value.records]
+    return value.value
 
 
 def _failures(name: str, failures: Sequence[Failure]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class EndpointState:
 
     Attributes:
         requests: embedding requests sent to it.
+        bytes: of the bodies, both ways.
         rate_limit_hits: of these, answered with 429 or 503.
         refused: why it is out of use for good; empty if it is not.
     """
@@ -46,6 +47,7 @@ class EndpointState:
     url: str
     requests: int
     texts: int
+    bytes: int
     rate_limit_hits: int
     refused: str
     limiter: LimiterState
@@ -241,6 +243,7 @@ class Endpoint:
             self.url,
             stats.requests,
             stats.texts,
+            stats.bytes,
             self._rate_limit_hits,
             str(self.refused or ""),
             self._limiter.state(),

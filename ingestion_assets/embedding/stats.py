@@ -1,14 +1,11 @@
 """Counts and latencies of the requests of one client or one stream."""
 
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 
-import numpy as np
-
-WINDOW = 4096  # latest requests that the percentiles are taken over
+from ingestion_assets.pace import Latencies, Timeline
 
 
 @dataclass(slots=True)
@@ -25,7 +22,9 @@ class Stats:
         bytes: bytes of the bodies, both ways.
         in_flight: requests under way.
         peak: most requests ever under way at once.
-        latencies: seconds of the latest answered requests.
+        latencies: of the answered requests.
+        course: texts answered and requests under way, over time.
+        began: when that time began, as perf_counter tells it.
     """
 
     requests: int = 0
@@ -37,7 +36,9 @@ class Stats:
     bytes: int = 0
     in_flight: int = 0
     peak: int = 0
-    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    latencies: Latencies = field(default_factory=Latencies)
+    course: Timeline = field(default_factory=Timeline)
+    began: float = field(default_factory=perf_counter)
 
     @contextmanager
     def request(self, texts: int) -> Iterator[None]:
@@ -46,13 +47,11 @@ class Stats:
         self.texts += texts
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
-        started = perf_counter()
+        started, answered = perf_counter(), 0
         try:
             yield
-            self.latencies.append(perf_counter() - started)
+            self.latencies.add(perf_counter() - started)
+            answered = texts
         finally:
             self.in_flight -= 1
-
-    def percentile(self, q: float) -> float:
-        """Seconds within which q per cent of the latest requests were answered; 0 if none was."""
-        return float(np.percentile(self.latencies, q)) if self.latencies else 0.0
+            self.course.add(started - self.began, perf_counter() - self.began, answered)

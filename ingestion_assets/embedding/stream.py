@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter
+from time import perf_counter, time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,12 +37,16 @@ class Metrics:
         deferred: texts left out because a twin was under way.
         retries: requests repeated after a failure in passing.
         tokens: as the server counted them.
-        p50_ms: median latency of the latest requests.
-        seconds: since the first page was asked for.
+        bytes: of requests and answers, canaries included.
+        mean_ms: latency of the answered requests; p50_ms their median.
+        started: when the first page was asked for, in seconds since 1970.
+        seconds: since then.
         concurrency: most requests in flight at once.
         rate_limit_hits: requests answered with 429 or 503.
         batch_size: texts per request at most, as adapted.
         endpoints: the servers, since their pool was made; canaries included.
+        latencies: of the answered requests, as Latencies has them.
+        course: texts answered and requests under way, as Timeline has them.
     """
 
     texts_sent: int
@@ -52,13 +57,18 @@ class Metrics:
     requests: int
     retries: int
     tokens: int
+    bytes: int
+    mean_ms: float
     p50_ms: float
     p95_ms: float
+    started: float
     seconds: float
     concurrency: int
     rate_limit_hits: int
     batch_size: int
     endpoints: list[EndpointState]
+    latencies: dict[str, Any]
+    course: dict[str, Any]
 
 
 class EmbeddingStream:
@@ -123,7 +133,7 @@ class EmbeddingStream:
         self._flying: set[bytes] = set()
         self._embedded = self._held = self._rejected = 0
         self._deferred = 0
-        self._started = self._ended = 0.0
+        self._started = self._ended = self._since = 0.0
 
     @property
     def metrics(self) -> Metrics:
@@ -138,13 +148,18 @@ class EmbeddingStream:
             requests=stats.requests,
             retries=stats.retries,
             tokens=stats.tokens,
-            p50_ms=1e3 * stats.percentile(50),
-            p95_ms=1e3 * stats.percentile(95),
+            bytes=sum(endpoint.bytes for endpoint in endpoints),
+            mean_ms=1e3 * stats.latencies.mean,
+            p50_ms=1e3 * stats.latencies.percentile(50),
+            p95_ms=1e3 * stats.latencies.percentile(95),
+            started=self._since,
             seconds=(self._ended or perf_counter()) - self._started if self._started else 0.0,
             concurrency=stats.peak,
             rate_limit_hits=sum(endpoint.rate_limit_hits for endpoint in endpoints),
             batch_size=self._size.size,
             endpoints=endpoints,
+            latencies=stats.latencies.data(),
+            course=stats.course.data(),
         )
 
     @property
@@ -159,7 +174,8 @@ class EmbeddingStream:
 
     async def __aiter__(self) -> AsyncGenerator[Vectors, None]:
         """Yield the vectors; a batch counts as committed when the next one is asked for."""
-        self._started = perf_counter()
+        self._started = self._stats.began = perf_counter()
+        self._since = time()
         work = asyncio.create_task(self._work())
         try:
             async for vectors in self._shelf.loads():

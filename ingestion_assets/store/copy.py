@@ -1,6 +1,6 @@
-"""Vectors in, one binary COPY out, without a Python object per number."""
+"""Vectors to and from Postgres in binary, without a Python object per number."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -74,3 +74,10 @@ def _layout(dimensions: int, half: bool) -> np.dtype[Any]:
             ("vector", ">f2" if half else ">f4", (dimensions,)),
         ]
     )
+
+
+def unpacked(wire: Sequence[bytes], generation: Generation) -> NDArray[np.float32]:
+    """Vectors as Postgres sends them, as float32 of shape (n, d); their first 4 bytes are sizes."""
+    number = ">f2" if generation.storage == "halfvec" else ">f4"
+    body = b"".join(value[4:] for value in wire)
+    return np.frombuffer(body, number).astype(np.float32).reshape(-1, generation.dimensions)

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from uuid import UUID
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from psycopg import sql
 
 from ingestion_assets.store.connection import Connection
-from ingestion_assets.store.generations import Generation, active
+from ingestion_assets.store.copy import unpacked
+from ingestion_assets.store.generations import active
 
 PAGE = 5000  # rows of one frame
 _FIRST = UUID(int=0)
@@ -77,7 +76,7 @@ def embeddings(connection: Connection, partition_key: str) -> Iterator[pd.DataFr
         table=generation.table, send=sql.Identifier(f"{generation.storage}_send")
     )
     for frame in _pages(connection, query, partition_key):
-        arrays = _arrays(list(frame["embedding"]), generation)
+        arrays = list(unpacked(list(frame["embedding"]), generation))
         yield frame.assign(embedding=pd.Series(arrays, index=frame.index, dtype=object))
 
 
@@ -93,10 +92,3 @@ def _pages(
         if len(rows) < PAGE:
             return
         after = rows[-1][0]
-
-
-def _arrays(wire: list[bytes], generation: Generation) -> list[NDArray[np.float32]]:
-    """Arrays that share one matrix; the first 4 bytes of a vector on the wire are its size."""
-    number = ">f2" if generation.storage == "halfvec" else ">f4"
-    body = b"".join(value[4:] for value in wire)
-    return list(np.frombuffer(body, number).astype(np.float32).reshape(-1, generation.dimensions))

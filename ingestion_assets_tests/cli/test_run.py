@@ -179,6 +179,27 @@ def test_clean_does_everything_again_while_the_old_is_found(
     assert summary["embedded"] == 6
 
 
+def test_report_is_of_all_runs_of_the_command(ingest: Ingest, double) -> None:
+    busy = {"fault": "F14", "status": 429, "times": 1, "match": "notesx3"}
+    double.break_by(busy)
+    notes, wiki = _json(ingest("run", "--json"))
+    assert (len(notes["runs"]), len(wiki["runs"])) == (1, 2)
+    assert wiki["stages"]["sources"]["items"] == wiki["stages"]["embeddings"]["items"] == 6
+    report = json.loads(ingest("report", "--json").stdout)
+    assert [run["run_id"] for run in report["runs"]] == [*notes["runs"], *wiki["runs"]]
+    stage, course = report["stages"]["embeddings"], report["courses"]["embeddings"]
+    assert (stage["items"], stage["rate_limit_hits"], stage["retries"]) == (12, 1, 1)
+    assert sum(course["per_s"]) * course["interval_s"] == pytest.approx(12, rel=0.01)
+    assert stage["bytes"] > 0
+    assert stage["p95_ms"] >= stage["p50_ms"] > 0
+    assert json.loads(ingest("report", wiki["runs"][1][:12], "--json").stdout) == report
+    assert "no run's id begins with 'nope'" in ingest("report", "nope").stderr
+    shown = ingest("report").stdout.splitlines()
+    assert shown[0].endswith(" s")
+    assert "and 2 more: 3 success;" in shown[0]
+    assert max(map(len, shown)) <= 80
+
+
 def test_verbose_prints_a_line_for_every_request(ingest: Ingest, caplog) -> None:
     ingest("run", "notes", "--verbose")
     assert any("texts" in record.message for record in caplog.records)

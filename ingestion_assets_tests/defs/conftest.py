@@ -13,6 +13,7 @@ from ingestion_assets.settings import Settings
 from ingestion_assets_tests.services.faulty_ollama import Double, running
 
 Materialize = Callable[..., dg.ExecuteInProcessResult]
+PARTITIONED = dg.AssetSelection.all() - dg.AssetSelection.groups("collections")
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +65,9 @@ def materialize(
         register(instance, ["notes/00", "notes/01"])
 
         def run(
-            *extra: dg.AssetsDefinition, key: str | None = "notes/00", selection: str = "*"
+            *extra: dg.AssetsDefinition,
+            key: str | None = "notes/00",
+            selection: Any = PARTITIONED,
         ) -> dg.ExecuteInProcessResult:
             return dg.materialize(
                 [*assets, *extra],

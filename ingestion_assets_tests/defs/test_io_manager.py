@@ -80,6 +80,11 @@ def test_every_materialization_carries_its_numbers(materialize: Materialize) -> 
     assert numbers["embeddings"]["texts_sent"] == 2 * documents
     for name in ("chunks_per_s", "p95_ms", "reused", "missing", "requests", "retries"):
         assert isinstance(numbers["embeddings"][name], int | float)
+    for stage in numbers.values():
+        assert stage["seconds"] > 0
+        assert stage["p95_ms"] >= stage["p50_ms"] > 0
+    assert numbers["sources"]["bytes_read"] == numbers["chunks"]["bytes"] > 0
+    assert numbers["embeddings"]["plot"].startswith("![chunks/s and concurrency](data:image/svg")
 
 
 def test_second_materialization_does_nothing(

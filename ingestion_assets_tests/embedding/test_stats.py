@@ -1,6 +1,6 @@
 import pytest
 
-from ingestion_assets.embedding.stats import WINDOW, Stats
+from ingestion_assets.embedding.stats import Stats
 
 
 def test_a_failed_request_counts_without_a_latency() -> None:
@@ -8,7 +8,7 @@ def test_a_failed_request_counts_without_a_latency() -> None:
     with pytest.raises(OSError, match="lost"), stats.request(3):
         raise OSError("lost")
     assert (stats.requests, stats.texts, stats.in_flight, len(stats.latencies)) == (1, 3, 0, 0)
-    assert stats.percentile(95) == 0.0
+    assert (sum(stats.course.done), sum(stats.course.busy) > 0) == (0, True)
 
 
 def test_the_peak_is_the_most_at_once() -> None:
@@ -20,8 +20,9 @@ def test_the_peak_is_the_most_at_once() -> None:
     assert (stats.peak, stats.in_flight) == (2, 0)
 
 
-def test_latencies_are_bounded() -> None:
+def test_the_course_has_the_texts_that_were_answered() -> None:
     stats = Stats()
-    stats.latencies.extend(range(2 * WINDOW))
-    assert len(stats.latencies) == WINDOW
-    assert stats.percentile(50) == pytest.approx(1.5 * WINDOW, abs=1)
+    for texts in (3, 4):
+        with stats.request(texts):
+            pass
+    assert sum(stats.course.done) == pytest.approx(7)
