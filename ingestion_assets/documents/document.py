@@ -38,6 +38,10 @@ class Block:
     title: str = ""
 
 
+class UnreadableError(ValueError):
+    """What is wrong with a document's bytes, and the remedy; `extract` adds whose they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Extract:
     """What the bytes of a document say.

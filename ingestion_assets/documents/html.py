@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
+from ingestion_assets.documents.rendering import escaped, fenced, table_lines
+
 _DROPPED = {"script", "style", "noscript", "template", "nav", "svg", "iframe", "object", "canvas"}
 _NOT_SHOWN = re.compile(r"display\s*:\s*none", re.I)
 
@@ -21,9 +23,6 @@ _BLOCKS = {
 }  # fmt: skip
 
 _BREAK = "\0"  # a forced line break: the parser lets no NUL through
-_BLOCK_START = re.compile(
-    r"#{1,6}(?=\s|$)|[-+*](?=\s|$)|\d{1,9}[.)](?=\s|$)|```|~~~|[<>]|=+$|-+$|\["
-)
 _DEEPEST = 8  # containers; deeper ones are not indented further
 _LARGEST_CELL = 1000  # characters; more means that the table lays out a page
 
@@ -39,7 +38,7 @@ class _Table:
     layout: bool = False
 
     def end_cell(self) -> None:
-        self.rows[-1].append(" ".join(self.cell).replace("|", r"\|"))
+        self.rows[-1].append(" ".join(self.cell))
         self.cell.clear()
 
 
@@ -180,9 +179,7 @@ class _Writer:
             return
         if self._tables:
             self._tables[-1].layout = True
-        longest = max(map(len, re.findall("`{3,}", code)), default=2)
-        fence = "`" * (longest + 1)
-        self._write([fence + self._language, *code.split("\n"), fence])
+        self._write(fenced(code, self._language))
 
     def _flush(self) -> None:
         """End the paragraph, heading, or line of code that is open."""
@@ -202,7 +199,7 @@ class _Writer:
             self._write([f"{'#' * self._heading} {' '.join(lines)}"])
             self._heading = 0
         else:
-            self._write([_escaped(line) for line in lines])
+            self._write([escaped(line) for line in lines])
 
     def _write(self, lines: Sequence[str]) -> None:
         begins_item = self._lead is not None
@@ -244,9 +241,7 @@ class _Writer:
             return
         del self.lines[table.start :]
         self._lead = table.lead
-        padded = [row + [""] * (width - len(row)) for row in rows]
-        drawn = [f"| {' | '.join(row)} |" for row in padded]
-        self._write([drawn[0], "|" + " --- |" * width, *drawn[1:]])
+        self._write(table_lines(rows))
 
 
 def _is_dropped(tag: str, attributes: Mapping[str, str]) -> bool:
@@ -264,8 +259,3 @@ def _is_dropped(tag: str, attributes: Mapping[str, str]) -> bool:
 def _language(attributes: Mapping[str, str]) -> str:
     match = re.search(r"\blang(?:uage)?-([\w+#-]+)", attributes.get("class", ""))
     return match[1] if match else ""
-
-
-def _escaped(line: str) -> str:
-    """Keep text from being read as the start of a Markdown block."""
-    return "\\" + line if _BLOCK_START.match(line) else line

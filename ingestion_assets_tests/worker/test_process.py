@@ -231,7 +231,17 @@ def test_a_port_in_use_is_named_and_ends_it_with_2(start: Start):
 
 
 def test_it_needs_no_dagster_and_nothing_that_reads_documents():
-    large = {"dagster", "pandas", "lxml", "markdown_it", "rich", "yaml"}
+    large = {
+        "dagster",
+        "pandas",
+        "lxml",
+        "markdown_it",
+        "rich",
+        "yaml",
+        "pypdfium2",
+        "docx",
+        "pptx",
+    }
     program = f"import sys, ingestion_assets.cli.worker; print({large} & sys.modules.keys())"
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
