@@ -29,13 +29,13 @@ class Listed:
     """A source and what was found of it.
 
     Attributes:
-        root: the folder, or the function.
-        documents: that it has; none for a function, which is not called.
+        origin: the folder, function, address or variable.
+        documents: that it has; none if that is not known.
         problem: what is wrong with it; none if nothing is.
     """
 
     source: str
-    root: str
+    origin: str
     buckets: int
     documents: int | None
     problem: str | None
@@ -129,18 +129,19 @@ def _counted(surveyed: Iterable[Listing] | None) -> tuple[int | None, str | None
     return count, problem
 
 
+def _short(origin: str) -> str:
+    return os.path.relpath(origin) if os.path.isabs(origin) else origin
+
+
 def _show(listed: Sequence[Listed]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("source", overflow="fold")
-    table.add_column("files", justify="right")
+    table.add_column("documents", justify="right")
     table.add_column("buckets", justify="right")
-    table.add_column("root", overflow="fold")
+    table.add_column("origin", overflow="fold")
     for row in listed:
-        if row.documents is None:
-            table.add_row(row.source, "-", str(row.buckets), row.root)
-        else:
-            root = os.path.relpath(row.root)
-            table.add_row(row.source, f"{row.documents:,}", str(row.buckets), root)
+        count = "-" if row.documents is None else f"{row.documents:,}"
+        table.add_row(row.source, count, str(row.buckets), _short(row.origin))
     Console().print(table)
     for row in listed:
         if row.problem:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, LiteralString
@@ -57,11 +57,11 @@ class Rows:
 
     def survey(self) -> Iterator[Found | SourceError]:
         with self._connected() as connection:
-            yield from self._rows(connection, _columns(connection, self._query))
+            yield from self._rows(connection, self._columns(connection))
 
     def watched(self) -> Iterator[Found | SourceError] | None:
         with self._connected() as connection:
-            columns = _columns(connection, self._query)
+            columns = self._columns(connection)
         return self.survey() if "modified_at" in columns.names else None
 
     def listed(self, partition_key: str) -> Iterator[Found | SourceError]:
@@ -75,7 +75,7 @@ class Rows:
         left = {found.uri: None for found in wanted}
         if left:
             with self._connected() as connection:
-                columns = _columns(connection, self._query)
+                columns = self._columns(connection)
                 statement = self._statement(_TEXTS, columns, doubled=True)
                 for uri, *row in _fetched(connection, statement, _READ, [list(left)]):
                     if uri in left:  # else its uri came before
@@ -113,6 +113,22 @@ class Rows:
             return SourceError(uri, f"metadata {metadata!r:.80} is no JSON object; give one")
         given = {key: value for key, value in rest.items() if value is not None}
         return Record(uri, content, media_type, title, {**given, **(metadata or {})}, modified_at)
+
+    def _columns(self, connection: _Connection) -> "_Columns":
+        """The query's columns.
+
+        Raises:
+            ConfigError: they make no documents.
+        """
+        statement = self._statement(_COLUMNS, _Columns([]))
+        described = connection.execute(statement).description or []
+        types = {column.name: column.type_code for column in described}
+        if problem := _problem(types):
+            raise ConfigError(
+                f"source {self._source.name!r}: postgres: `query` {problem};"
+                f" its columns are {', '.join(types)}"
+            )
+        return _Columns([*types])
 
     def _statement(
         self, template: LiteralString, columns: "_Columns", *, doubled: bool = False
@@ -193,26 +209,15 @@ def _column(name: str) -> sql.Identifier:
     return sql.Identifier("q", name)
 
 
-def _columns(connection: _Connection, query: Query) -> _Columns:
-    """The query's columns.
-
-    Raises:
-        ConfigError: they make no documents.
-    """
-    text = sql.SQL(query.query)
-    described = connection.execute(sql.SQL(_COLUMNS).format(query=text)).description or []
-    types = {column.name: column.type_code for column in described}
+def _problem(types: Mapping[str, int]) -> str | None:
+    """Why columns, by name with the oids of their types, make no documents; and the remedy."""
     if "uri" not in types:
-        raise _misconfigured("has no column `uri`; write … AS uri", types)
+        return "has no column `uri`; write … AS uri"
     if ("text" in types) == ("content" in types):
-        raise _misconfigured("has not exactly one of the columns `text` and `content`", types)
+        return "has not exactly one of the columns `text` and `content`"
     if types.get("content", _BYTEA) != _BYTEA:
-        raise _misconfigured("has a `content` that is no bytea; call it `text`", types)
-    return _Columns([*types])
-
-
-def _misconfigured(what: str, types: Iterable[str]) -> ConfigError:
-    return ConfigError(f"postgres: `query` {what}; its columns are {', '.join(types)}")
+        return "has a `content` that is no bytea; call it `text`"
+    return None
 
 
 def _fetched(

@@ -1,6 +1,7 @@
 """`ingest run` and its options, with real Dagster runs in this process."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,9 @@ from click.testing import CliRunner, Result
 
 from ingestion_assets.cli import main
 from ingestion_assets.defs import launch, servers
+from ingestion_assets.store.connection import connect
 from ingestion_assets_tests.services.faulty_ollama import running
+from ingestion_assets_tests.sources.web.website import website
 
 ROOT = Path(__file__).parents[2]
 SOURCES = """
@@ -83,6 +86,49 @@ def test_plan_says_what_the_run_then_does(ingest: Ingest) -> None:
         assert (summary["new"], summary["chunks"], summary["embedded"]) == (6, 6, 6)
     again = _json(ingest("run", "--plan", "--json"))
     assert all(plan["texts"] == plan["chunks"] == plan["new"] == 0 for plan in again)
+
+
+ALL_KINDS = """sources:
+  - {{name: folder, root: notes}}
+  - {{name: rows, postgres: {{url_env: ROWS_URL, query: "SELECT uri, body AS text FROM given"}}}}
+  - {{name: pages, sitemap: "{site}/sitemap.xml", delay: 0}}
+  - {{name: tree, git: repository}}
+  - {{name: objects, url: "file://{folder}/wiki"}}
+"""
+
+
+def test_all_kinds_of_sources_are_listed_planned_run_and_kept_when_they_are_away(
+    ingest: Ingest, folder: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROWS_URL", database)
+    repository = folder / "repository"
+    (folder / "wiki").rename(repository)
+    subprocess.run("git init -q && git add .", shell=True, cwd=repository, check=True)
+    (folder / "wiki").mkdir()
+    for n in range(6):
+        (folder / "wiki" / f"{n}.md").write_text(f"The word is object{n}.\n")
+    with website() as site, connect(database) as connection:
+        site.sitemap(*(site.put(f"/{n}", f"<p>The word is web{n}.") for n in range(6)))
+        connection.execute("CREATE TABLE given AS SELECT 'row/' || n AS uri, 'Row ' || n AS body"
+                           " FROM generate_series(1, 6) n")  # fmt: skip
+        (folder / "sources.yaml").write_text(ALL_KINDS.format(site=site.url, folder=folder))
+        assert [row["documents"] for row in _json(ingest("sources", "--json"))] == [6] * 5
+        assert [row["new"] for row in _json(ingest("run", "--plan", "--json"))] == [6] * 5
+        done = _json(ingest("run", "rows", "pages", "--json"))
+        assert [row["embedded"] for row in done] == [6, 6]
+        planned = _json(ingest("run", "rows", "pages", "--plan", "--json"))
+        assert [row["texts"] for row in planned] == [0, 0]
+    monkeypatch.setenv("ROWS_URL", "postgresql://me:hidden@127.0.0.1:1/nowhere")
+    result = ingest("run", "rows", "--json")
+    assert result.exit_code == 1
+    assert "nothing is deleted" in result.stdout
+    assert "hidden" not in result.output
+    with connect(database) as connection:
+        kinds = connection.execute("SELECT kind, config::text FROM ingestion.sources").fetchall()
+        row = connection.execute("SELECT count(*) FROM ingestion.documents").fetchone()
+    assert sorted(kind for kind, _ in kinds) == ["postgres", "web"]
+    assert "ROWS_URL" in str(kinds)
+    assert row == (12,)
 
 
 def test_plan_writes_nothing_and_sends_no_text(ingest: Ingest, double) -> None:

@@ -1,4 +1,5 @@
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from ingestion_assets.defs.sensors import (
     failures_named,
     ledger_sweep,
 )
+from ingestion_assets.store import looks
+from ingestion_assets.store import sources as store_sources
 from ingestion_assets.store.connection import connect
 from ingestion_assets_tests.defs.conftest import Materialize
 from ingestion_assets_tests.store import rows
@@ -104,6 +107,61 @@ def test_the_partitions_of_a_function_are_run_once(daemon: Daemon, folder: Path)
     )
     assert daemon.asked() == KEYS
     assert daemon.asked() == []
+
+
+PAGES = "sources: [{name: notes, urls: ['http://127.0.0.1:1/'], buckets: 2%s}]"
+ROWS = (
+    "sources: [{name: notes, postgres: {url_env: NOTES_URL, query:"
+    " 'SELECT uri, body AS text, at AS modified_at FROM notes'}, buckets: 2%s}]"
+)
+
+
+def _asked_again(daemon: Daemon) -> list[str]:
+    """What is asked for within a minute."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if asked := daemon.asked():
+            return asked
+        time.sleep(0.1)
+    return []
+
+
+def test_pages_are_asked_for_once_an_interval_and_never_by_the_sensor(
+    daemon: Daemon, folder: Path
+) -> None:
+    (folder.parent / "sources.yaml").write_text(PAGES % "")
+    assert daemon.asked() == KEYS
+    assert daemon.asked() == []
+    (folder.parent / "sources.yaml").write_text(PAGES % ", every: 1.0")
+    assert daemon.asked() == KEYS
+    assert _asked_again(daemon) == KEYS
+
+
+def test_pages_that_were_looked_at_in_the_interval_wait_for_the_next(
+    daemon: Daemon, folder: Path, database: str
+) -> None:
+    (folder.parent / "sources.yaml").write_text(PAGES % ", every: 1.0e+9")
+    with connect(database) as connection:
+        store_sources.register(connection, "notes", "web", 2, {})
+        looks.record(connection, "notes/00", [])
+    assert daemon.asked() == ["notes/01"]
+
+
+def test_rows_are_listed_once_an_interval(
+    daemon: Daemon, folder: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTES_URL", database)
+    with connect(database) as connection:
+        connection.execute("CREATE TABLE notes (uri text, body text, at timestamptz)")
+        connection.execute("INSERT INTO notes VALUES ('a', 'words', '2024-01-31')")
+        (folder.parent / "sources.yaml").write_text(ROWS % "")
+        assert daemon.asked() == ["notes/01"]  # the other one is empty, as it is stored
+        connection.execute("UPDATE notes SET at = now()")
+        assert daemon.asked() == []
+        (folder.parent / "sources.yaml").write_text(ROWS % ", every: 1.0")
+        assert daemon.asked() == ["notes/01"]  # at once, as for every change of the settings
+        connection.execute("UPDATE notes SET at = now()")
+        assert _asked_again(daemon) == ["notes/01"]
 
 
 def test_a_lost_cursor_runs_nothing_twice(daemon: Daemon) -> None:
@@ -207,7 +265,7 @@ def test_partitions_that_are_no_longer_listed_leave_the_cursor(
 
 
 def test_a_position_survives_its_cursor() -> None:
-    position = Position("notes", {"notes/00": "ab"})
+    position = Position("notes", {"notes/00": "ab"}, {"cd": 1.5})
     assert Position.parse(position.dump()) == position
     assert Position.parse(None) == Position.parse("[1]") == Position()
 
