@@ -13,7 +13,7 @@ from psycopg.errors import QueryCanceled
 from psycopg.rows import TupleRow
 
 from ingestion_assets.errors import ConfigError, SourceError
-from ingestion_assets.postgres_url import parameters
+from ingestion_assets.postgres_url import KEEPALIVE, parameters
 from ingestion_assets.sources.addresses import Query
 from ingestion_assets.sources.origin import Absent, Found, Read, ending
 from ingestion_assets.sources.record import Record, uri_problem
@@ -245,4 +245,4 @@ def _options(source: str, query: Query) -> dict[str, Any]:
             f"source {source!r}: the environment variable {query.url_env} is not set;"
             " set it to postgresql://user:password@host:5432/database"
         )
-    return {**parameters(url), "prepare_threshold": None}
+    return {**KEEPALIVE, **parameters(url), "prepare_threshold": None}

@@ -6,11 +6,10 @@ from contextlib import aclosing, asynccontextmanager
 import psycopg
 from psycopg import sql
 
-from ingestion_assets.postgres_url import parameters
+from ingestion_assets.postgres_url import KEEPALIVE, parameters
 from ingestion_assets.store.connection import translated
 
 # A server that vanished without a word is noticed after a minute, instead of two hours.
-_KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
 
 @asynccontextmanager
@@ -22,7 +21,7 @@ async def listening(url: str, channels: Iterable[str]) -> AsyncIterator[AsyncIte
     Raises:
         StoreUnavailableError: no connection, or it was lost. Retryable.
     """
-    options = {**_KEEPALIVE, **parameters(url)}
+    options = {**KEEPALIVE, **parameters(url)}
     try:
         async with await psycopg.AsyncConnection.connect(autocommit=True, **options) as connection:
             for channel in channels:

@@ -1,9 +1,11 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources import Source, load
+from ingestion_assets.sources.origins import origin
 
 
 @pytest.fixture
@@ -22,6 +24,16 @@ def problems(path: Path) -> list[tuple[int, str]]:
         load(path)
     lines = str(caught.value).replace(f"{path}:", "").splitlines()
     return [(int(line.split(":")[0]), line) for line in lines if line[0].isdigit()]
+
+
+SOURCES = Path(__file__).parents[2] / "docs" / "sources.md"
+
+
+@pytest.mark.parametrize(
+    "example", re.findall(r"^```yaml\n(.*?)^```", SOURCES.read_text(), re.MULTILINE | re.DOTALL)
+)
+def test_every_example_of_the_documentation_is_right(write, example):
+    assert all(origin(source).name for source in load(write(example)))
 
 
 def test_everything_is_read(write, tmp_path):

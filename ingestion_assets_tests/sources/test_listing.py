@@ -1,13 +1,13 @@
 import os
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from ingestion_assets.errors import SourceError
 from ingestion_assets.sources import Source, files
-from ingestion_assets.sources.listing import digests
+from ingestion_assets.sources.listing import digests, of_time
 from ingestion_assets.sources.origin import Found
 
 LONG_AGO = 1_700_000_000.123456  # seconds
@@ -78,6 +78,15 @@ def test_a_function_is_not_called_and_asked_for_once(tmp_path: Path) -> None:
     source = Source("wiki", tmp_path, python="no_such_module:pages", buckets=2)
     assert digests(source) == digests(source)
     assert _changed(digests(source, []), digests(source)) == set(source.partition_keys())
+
+
+def test_a_function_is_asked_for_again_after_its_interval(tmp_path: Path) -> None:
+    source = Source("wiki", tmp_path, python="no_such_module:pages", every=3600.0)
+    at = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    assert of_time(source, at) == of_time(source, at + timedelta(minutes=59))
+    assert of_time(source, at) != of_time(source, at + timedelta(hours=1))
+    without = replace(source, every=None)
+    assert of_time(without, at) == of_time(without, at + timedelta(days=99))
 
 
 def test_an_argument_changes_all_partitions_of_a_function(tmp_path: Path) -> None:

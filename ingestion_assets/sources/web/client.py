@@ -112,6 +112,8 @@ class Client:
             raise _RefusedError(f"redirects more than {_REDIRECTS} times")
         except _RefusedError as exc:
             raise SourceError(url, str(exc)) from exc
+        except ValueError as exc:  # of an address that cannot be taken apart
+            raise SourceError(url, f"leads to no address of the web ({exc})") from exc
 
     def _check_reach(self, url: str, start: str) -> None:
         parts, first = urlsplit(url), urlsplit(start)

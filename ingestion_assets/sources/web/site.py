@@ -106,7 +106,10 @@ def _sitemap(client: Client, url: str, start: str) -> bytes:
 
 def _is_selected(selection: globs.Selection, page: str) -> bool:
     """Whether the path of a page is selected; that of the front page is `index`."""
-    return selection.reaches(urlsplit(page).path.strip("/") or "index")
+    try:
+        return selection.reaches(urlsplit(page).path.strip("/") or "index")
+    except ValueError:
+        return True  # asking for it names what is wrong with it
 
 
 def _record(url: str, answer: Answer) -> Record:

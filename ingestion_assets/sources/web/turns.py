@@ -19,7 +19,7 @@ class Turns:
     def __init__(self, host: str) -> None:
         folder = Path(gettempdir()) / f"ingestion-assets-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        self._lock = FileLock(folder / re.sub(r"[^a-z0-9.-]", "_", host))
+        self._lock = FileLock(folder / re.sub(r"[^a-z0-9.-]", "_", host)[-200:])
 
     @contextmanager
     def turn(self, pause: float) -> Iterator[None]:

@@ -224,6 +224,13 @@ def test_a_list_of_lines_is_a_sitemap_too(mapped: Source, site: Website) -> None
     assert Store().run(mapped).counts.new == 2
 
 
+def test_a_broken_address_in_a_sitemap_costs_itself_alone(mapped: Source, site: Website) -> None:
+    site.sitemap("/", "http://[broken/a", "ftp://127.0.0.1/a")
+    run = Store().run(mapped)
+    assert run.counts.new == 1
+    assert ["no address of the web" in f.message for f in run.failures] == [True, True]
+
+
 def test_an_entity_of_a_sitemap_reads_no_file(mapped: Source, site: Website) -> None:
     site.put(
         "/sitemap.xml",
