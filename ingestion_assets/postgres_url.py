@@ -8,7 +8,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ingestion_assets.errors import ConfigError
 
-# For connections that wait: a server that is gone is noticed within a minute.
+# A server that vanished without a word is noticed after a minute, instead of two hours.
 KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
 _DEFAULTS = {"application_name": "ingestion-assets", "connect_timeout": 10}

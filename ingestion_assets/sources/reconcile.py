@@ -82,10 +82,10 @@ class Reconciliation:
     New and changed documents come as rows; so do those that only have a new time stamp, so that
     the store takes it over. A stored document that cannot be read, or whose folder, stays stored.
 
-    Iterating raises SourceError if the origin is missing, unreadable or replaced meanwhile;
-    ConfigError if its settings are wrong; and MassDeletionError if the
-    source is empty while documents of it are stored, or has lost more than a third of them, in
-    whichever partitions: then a share is not mounted, most likely, and nothing is deleted unasked.
+    Iterating raises SourceError if the origin is missing, unreadable or replaced meanwhile,
+    ConfigError if its settings are wrong, and MassDeletionError if the source is empty while
+    documents of it are stored, or has lost more than a third of them, in whichever partitions: then
+    a share is not mounted, most likely, and nothing is deleted unasked.
 
     Args:
         elsewhere: counts what is stored of the source's other partitions, but for documents in
@@ -212,9 +212,8 @@ class Reconciliation:
     def _fresh(self, uri: str) -> Known | None:
         """What is stored of a document, if it need not be stored again in any case."""
         known = self._known.get(uri)
-        if known is None or self._reread or not self._source.made(known.content_hash):
-            return None
-        return known
+        fresh = known and not self._reread and self._source.made(known.content_hash)
+        return known if fresh else None
 
     def _is_noted(self, record: Record) -> bool:
         """Whether the time and the validator of a document are as they are stored."""
@@ -233,7 +232,7 @@ class Reconciliation:
             self.counts.changed += 1
 
     def _document(self, record: Record, content_hash: bytes, now: datetime) -> Document:
-        raw = record.raw()
+        raw, own = record.raw(), {**record.metadata, **record.provenance}
         extract = documents.extract(record.uri, raw, record.media_type)
         return Document(
             document_id=document_id(self._source.name, record.uri),
@@ -244,12 +243,7 @@ class Reconciliation:
             title=record.title or extract.title,
             text=extract.text,
             content_hash=content_hash,
-            metadata={
-                **self._source.metadata,
-                **extract.metadata,
-                **record.metadata,
-                **record.provenance,
-            },
+            metadata={**self._source.metadata, **extract.metadata, **own},
             domain=self._source.domain,
             category=self._source.category,
             bytes=len(raw),

@@ -76,7 +76,8 @@ def checked(record: Record, max_bytes: int) -> Record:
     return replace(
         record,
         content=_content(record, max_bytes),
-        metadata=_metadata(record),
+        metadata=_plain(record.uri, "metadata", record.metadata),
+        provenance=_plain(record.uri, "provenance", record.provenance),
         modified_at=_modified_at(record),
     )
 
@@ -106,14 +107,15 @@ def _content(record: Record, max_bytes: int) -> bytes:
     return raw
 
 
-def _metadata(record: Record) -> dict[str, Any]:
+def _plain(uri: str, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as JSON has them."""
     try:
-        text = json.dumps(dict(record.metadata), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(dict(values), ensure_ascii=False, allow_nan=False)
         text.encode()
     except (TypeError, ValueError, RecursionError) as exc:
-        raise SourceError(record.uri, f"metadata is not JSON ({exc}); give strings") from exc
+        raise SourceError(uri, f"{name} is not JSON ({exc}); give strings") from exc
     if "\\u0000" in text.replace(r"\\", ""):
-        raise SourceError(record.uri, "metadata has a NUL, which cannot be stored; remove it")
+        raise SourceError(uri, f"{name} has a NUL, which cannot be stored; remove it")
     plain: dict[str, Any] = json.loads(text)
     return plain
 

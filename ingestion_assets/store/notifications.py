@@ -9,8 +9,6 @@ from psycopg import sql
 from ingestion_assets.postgres_url import KEEPALIVE, parameters
 from ingestion_assets.store.connection import translated
 
-# A server that vanished without a word is noticed after a minute, instead of two hours.
-
 
 @asynccontextmanager
 async def listening(url: str, channels: Iterable[str]) -> AsyncIterator[AsyncIterator[str]]:

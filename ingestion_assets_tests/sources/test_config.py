@@ -178,6 +178,7 @@ def test_a_query_has_a_database_and_a_text(write, postgres, remedy):
         "postgres: {query: SELECT 1, url: 'postgresql://me:hid/den@h/d'}",
         "postgres: {query: SELECT 1, url_env: 'postgresql://me:hidden@h/d'}",
         "postgres: {query: SELECT 1, url_env: A, url: 'host=h password=hidden'}",
+        "postgres: postgresql://me:hidden@h/d",
         "sitemap: https://me:hidden@host/sitemap.xml",
         "urls: ['https://me:hidden@host/']",
         "url: s3://key:hidden@bucket/prefix",

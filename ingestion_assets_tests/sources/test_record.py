@@ -32,6 +32,7 @@ def test_a_checked_record_is_plain():
         ({"metadata": None}, "not JSON"),
         ({"metadata": {"a": float("nan")}}, "not JSON"),
         ({"metadata": {"a": object()}}, "not JSON"),
+        ({"provenance": {"a": object()}}, "not JSON"),
         ({"metadata": {"a": "\ud800"}}, "not JSON"),
         ({"metadata": {"a": r"\\" + "\0"}}, "remove it"),
         ({"modified_at": datetime(2024, 1, 31)}, "no time zone; give it one"),
