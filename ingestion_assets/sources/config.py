@@ -185,7 +185,7 @@ def _explained(error: ErrorDetails) -> str:
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
         return f"is no known key; {hint}"
     message = _REMEDIES.get(error["type"], error["msg"].removeprefix("Value error, "))
-    if error["type"] == SECRET or error["loc"][-1] == "postgres":  # a URL may stand there
+    if error["type"] == SECRET or error["loc"][-1:] == ("postgres",):  # a URL may stand there
         return message
     return f"{error['input']!r}: {message[0].lower()}{message[1:]}"
 

@@ -14,7 +14,6 @@ from ingestion_assets.sources.record import Record
 from ingestion_assets.sources.source import Source
 
 _TIMEOUT = 60.0  # seconds for a command of git
-_LINK_TO_COMMIT = "160000"  # the mode of a submodule
 
 # Nothing that a repository says is run, and nothing in it is written.
 _GIT = ["git", "-c", "core.fsmonitor=false", "--no-optional-locks"]
@@ -23,7 +22,8 @@ _GIT = ["git", "-c", "core.fsmonitor=false", "--no-optional-locks"]
 class WorkTree:
     """The origin that is a git repository on disk: what git tracks, and the globs select.
 
-    Files are read as they lie in the work tree, committed or not. Submodules are left out.
+    Files are read as they lie in the work tree, committed or not. Submodules are left out: to git
+    each is one entry, and on disk a folder.
     """
 
     every: ClassVar[float | None] = 0.0
@@ -80,14 +80,11 @@ class WorkTree:
         """The uris of all selected files that git tracks, in order; one in conflict once."""
         selection = globs.select(self._source.include, self._source.exclude)
         latest = ""
-        for entry in self._git("ls-files", "--stage", "-z").split(b"\0"):
-            mode, _, path = entry.partition(b"\t")
+        for path in self._git("ls-files", "-z").split(b"\0"):
             uri = os.fsdecode(path)
-            if uri in ("", latest) or mode.startswith(_LINK_TO_COMMIT.encode()):
-                continue
-            latest = uri
-            if selection.reaches(uri):
+            if uri not in ("", latest) and selection.reaches(uri):
                 yield uri
+            latest = uri
 
     def _commit(self) -> dict[str, str]:
         """The commit that is checked out; none before the first."""

@@ -129,6 +129,9 @@ def test_an_unusable_row_costs_itself_alone(source: Source, tickets: psycopg.Con
     ]
     assert run.counts.gone == 2  # tickets 1 and 3
     assert {"tickets/2", "tickets/4", "tickets/5"} < store.known.keys()
+    assert counts(Store().run(source)) | {"bytes_read": 0} == {
+        "seen": 9, "new": 7, "failed": 2, "bytes_read": 0
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
