@@ -16,6 +16,7 @@ from ingestion_assets.defs.partitions import partitions
 from ingestion_assets.defs.resources import (
     CatalogResource,
     ChunkerResource,
+    ExtractionResource,
     OllamaResource,
     StoreResource,
     recipe,
@@ -78,6 +79,7 @@ def sources(
     context: dg.AssetExecutionContext,
     config: SourcesConfig,
     catalog: CatalogResource,
+    extraction: ExtractionResource,
     store: StoreResource,
 ) -> Reconciliation:
     """One row per document of the source: its text, title, metadata and content hash.
@@ -99,6 +101,7 @@ def sources(
         lambda folders: store.call(
             document_store.elsewhere, source.name, context.partition_key, folders
         ),
+        limits=extraction.limits(),
         reread=config.reread,
         allow_deletion=config.allow_deletion,
     )

@@ -8,6 +8,7 @@ PLAIN = "text/plain"
 RST = "text/x-rst"
 HTML = "text/html"
 READ = (MARKDOWN, PLAIN, RST, HTML)
+HARMLESS = {MARKDOWN, PLAIN, RST}  # read in Python alone, in time that their size bounds
 
 _BY_SUFFIX = {
     ".md": MARKDOWN,

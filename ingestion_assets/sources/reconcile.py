@@ -2,16 +2,16 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from itertools import islice
 from uuid import UUID
 
-from ingestion_assets import documents
 from ingestion_assets.changes import Changes
-from ingestion_assets.documents.document import Document, Known
+from ingestion_assets.documents.document import Document, Extract, Known
+from ingestion_assets.documents.processes import Extractors, Limits, Raw
 from ingestion_assets.errors import MassDeletionError, SourceError, UnsupportedMediaError
 from ingestion_assets.sources import files, python
 from ingestion_assets.sources.files import Found
@@ -74,6 +74,17 @@ class Failure:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """A document to be stored, before its text is extracted."""
+
+    record: Record
+    content_hash: bytes
+    read_at: datetime
+    is_new: bool
+    is_same: bool
+
+
 class Reconciliation:
     """The difference between a partition's files and its stored documents, found as it is iterated.
 
@@ -88,6 +99,7 @@ class Reconciliation:
     Args:
         elsewhere: counts what is stored of the source's other partitions, but for documents in
             the given folders, by the ending of their uris.
+        limits: of what the extraction of one document may cost.
         reread: read and write every document, whatever is stored of it.
         allow_deletion: delete what is gone, however much it is.
 
@@ -104,6 +116,7 @@ class Reconciliation:
         known: Mapping[str, Known],
         elsewhere: Callable[[Sequence[str]], Counter[str]],
         *,
+        limits: Limits | None = None,
         reread: bool = False,
         allow_deletion: bool = False,
     ) -> None:
@@ -114,13 +127,14 @@ class Reconciliation:
         self._partition_key = partition_key
         self._known = known
         self._elsewhere = elsewhere
+        self._limits = limits or Limits()
         self._reread = reread
         self._allow_deletion = allow_deletion
         self._kept: set[str] = set()  # uris of what is there, and of folders that failed
         self._folders: list[str] = []  # those that failed
         self._yielded: Counter[str] = Counter()  # by a function, for all partitions, by ending
 
-    def __iter__(self) -> Iterator[Changes[Document]]:
+    def __iter__(self) -> Generator[Changes[Document], None, None]:
         batch: list[Document] = []
         size = 0
         for document in self._documents():
@@ -137,16 +151,27 @@ class Reconciliation:
             yield Changes(gone=ids)
 
     def _documents(self) -> Iterator[Document]:
+        with Extractors(self._limits) as extractors:
+            for changed, extract in extractors.each(self._changed()):
+                if isinstance(extract, SourceError):
+                    self._fail(extract)
+                else:
+                    self._count(changed)
+                    yield self._document(changed, extract)
+
+    def _changed(self) -> Iterator[tuple[Raw, "_Changed"]]:
+        """What is to be extracted."""
         for found in self._found():
             try:
                 if isinstance(found, SourceError):
                     raise found
-                document = self._examine(found)
+                changed = self._examine(found)
             except SourceError as exc:
                 self._fail(exc)
             else:
-                if document:
-                    yield document
+                if changed:
+                    record = changed.record
+                    yield Raw(record.uri, record.raw(), record.media_type), changed
 
     def _found(self) -> Iterator[Found | Record | SourceError]:
         """What there is of the partition, taken down as kept."""
@@ -168,8 +193,8 @@ class Reconciliation:
             if self._source.partition_key(record.uri) == self._partition_key:
                 yield record
 
-    def _examine(self, found: Found | Record) -> Document | None:
-        """The document to store, or None if the stored one is right or the file has vanished."""
+    def _examine(self, found: Found | Record) -> "_Changed | None":
+        """What to store, or None if what is stored is right or the file has vanished."""
         known = self._known.get(found.uri)
         now = datetime.now(UTC)
         record = self._read(found, known)
@@ -182,9 +207,8 @@ class Reconciliation:
         if known and same and not self._reread and known.modified_at == modified_at:
             self.counts.unchanged += 1
             return None
-        document = self._document(replace(record, modified_at=modified_at), content_hash, now)
-        self._count(known is None, same)
-        return document
+        record = replace(record, modified_at=modified_at)
+        return _Changed(record, content_hash, now, is_new=known is None, is_same=same)
 
     def _read(self, found: Found | Record, known: Known | None) -> Record | None:
         """The content; None if that need not be looked at, or is gone."""
@@ -207,17 +231,16 @@ class Reconciliation:
             and self._source.made(known.content_hash)
         )
 
-    def _count(self, new: bool, same: bool) -> None:
-        if new:
+    def _count(self, changed: "_Changed") -> None:
+        if changed.is_new:
             self.counts.new += 1
-        elif same:
+        elif changed.is_same:
             self.counts.touched += 1
         else:
             self.counts.changed += 1
 
-    def _document(self, record: Record, content_hash: bytes, now: datetime) -> Document:
-        raw = record.raw()
-        extract = documents.extract(record.uri, raw, record.media_type)
+    def _document(self, changed: "_Changed", extract: Extract) -> Document:
+        record = changed.record
         return Document(
             document_id=document_id(self._source.name, record.uri),
             source=self._source.name,
@@ -226,13 +249,13 @@ class Reconciliation:
             media_type=extract.media_type,
             title=record.title or extract.title,
             text=extract.text,
-            content_hash=content_hash,
+            content_hash=changed.content_hash,
             metadata={**self._source.metadata, **extract.metadata, **record.metadata},
             domain=self._source.domain,
             category=self._source.category,
-            bytes=len(raw),
-            modified_at=record.modified_at or now,
-            ingested_at=now,
+            bytes=len(record.raw()),
+            modified_at=record.modified_at or changed.read_at,
+            ingested_at=changed.read_at,
         )
 
     def _fail(self, exc: SourceError) -> None:
