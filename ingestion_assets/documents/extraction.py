@@ -14,6 +14,7 @@ from ingestion_assets.documents import (
     media,
     plaintext,
     restructuredtext,
+    sniffing,
 )
 from ingestion_assets.documents.document import Block, BlockKind, Extract
 from ingestion_assets.errors import ExtractionError
@@ -42,8 +43,11 @@ def extract(uri: str, raw: bytes, media_type: str | None = None) -> Extract:
         UnsupportedMediaError: not text; says what it looks like.
         ExtractionError: text that cannot be decoded or parsed.
     """
+    media_type = media_type or sniffing.document(uri, raw)
+    if media_type in sniffing.NAMES:
+        raise decoding.unsupported(uri, sniffing.NAMES[media_type])
     decoded = decoding.decode(uri, raw)
-    media_type = media_type or media.media_type(uri, decoded.text)
+    media_type = media_type or _read_as(uri, decoded.text)
     metadata: dict[str, Any] = {"encoding": decoded.encoding}
     if decoded.replaced:
         metadata["replaced_bytes"] = decoded.replaced
@@ -67,6 +71,11 @@ def blocks(media_type: str, text: str) -> list[Block]:
     media type without a reader of its own is taken for Markdown that was rendered by `extract`.
     """
     return _BLOCKS.get(media_type, markdown.rendered_blocks)(text)
+
+
+def _read_as(uri: str, text: str) -> str:
+    kind = sniffing.text(uri, text)
+    return kind if kind in media.READ else media.PLAIN
 
 
 def _rendered(uri: str, text: str) -> tuple[str, str]:

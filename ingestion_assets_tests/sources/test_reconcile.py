@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -34,7 +35,7 @@ class Store:
         self.known: dict[str, Known] = {}
         self.changes: list[Changes[Document]] = []
 
-    def run(self, source: Source, key: str = "handbook/00", **how: bool) -> Reconciliation:
+    def run(self, source: Source, key: str = "handbook/00", **how: Any) -> Reconciliation:
         own = {uri: k for uri, k in self.known.items() if source.partition_key(uri) == key}
         others = [uri for uri in self.known if uri not in own]
 
