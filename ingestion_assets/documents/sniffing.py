@@ -28,6 +28,7 @@ NAMES = {
 ZIP_START = b"PK\x03\x04"
 _OLE_START = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PDF_WITHIN = 1024  # bytes: some writers put others before its mark, and readers look for it there
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # that unpack no more than is asked for
 _LARGEST_DIRECTORY = 4_000_000  # bytes, of an archive; each member takes about 50 and its name
 
 _BY_SUFFIX = {
@@ -92,7 +93,7 @@ def _package(raw: bytes) -> str | None:
     """What kind of document an archive is, by its members; None if it is none, or broken."""
     with suppress(Exception), zipfile.ZipFile(Bounded(raw)) as archive:
         names = archive.namelist()
-        if "mimetype" in names and archive.getinfo("mimetype").file_size < 100:
+        if "mimetype" in names and archive.getinfo("mimetype").compress_type in _METHODS:
             with archive.open("mimetype") as member:
                 return _BY_MIMETYPE.get(member.read(100).strip())
         if "[Content_Types].xml" in names:
@@ -125,11 +126,17 @@ def _is_email(begins: str) -> bool:
 
 
 class Bounded(io.BytesIO):
-    """The bytes of an archive, of which nobody reads so much at once as a hostile directory has."""
+    """The bytes of an archive, whose directory is read at once: not if it is a hostile one's.
+
+    Attributes:
+        most: bytes that are read at once.
+    """
+
+    most = _LARGEST_DIRECTORY
 
     def read(self, size: int | None = -1, /) -> bytes:
         left = len(self.getbuffer()) - self.tell()
         wanted = left if size is None or size < 0 else min(size, left)
-        if wanted > _LARGEST_DIRECTORY:
+        if wanted > self.most:
             raise zipfile.BadZipFile(f"its directory has {wanted} bytes")
         return super().read(wanted)

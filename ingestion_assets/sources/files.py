@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from ingestion_assets.errors import SourceError
 from ingestion_assets.sources import globs
@@ -88,7 +89,7 @@ def read(source: Source, found: Found) -> tuple[Found, bytes] | None:
         SourceError: not readable, too large, no longer a regular file below the root.
     """
     try:
-        with open(_open(source, found), "rb") as file:
+        with opened(source, found) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise SourceError(found.uri, "is no regular file any more")
@@ -99,6 +100,16 @@ def read(source: Source, found: Found) -> tuple[Found, bytes] | None:
         raise _refused(found.uri, exc) from exc
     _check_size(source, found.uri, max(len(raw), status.st_size))
     return Found(found.uri, len(raw), _modified(status)), raw
+
+
+def opened(source: Source, found: Found) -> BinaryIO:
+    """The file, to be read; whether it is still a regular one is for the caller to see.
+
+    Raises:
+        OSError: it is gone, or not readable.
+        SourceError: it leads outside the root.
+    """
+    return open(_open(source, found), "rb")
 
 
 def is_empty(source: Source) -> bool:

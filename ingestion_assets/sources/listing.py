@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
 from ingestion_assets.errors import SourceError
-from ingestion_assets.sources import files
+from ingestion_assets.sources import archives, files
 from ingestion_assets.sources.source import Source
 
 Entry = tuple[str, int, datetime]  # uri, bytes, modified at
@@ -31,14 +31,19 @@ def digests(source: Source, stored: Iterable[Entry] | None = None) -> dict[str, 
     """
     settings = json.dumps(asdict(source), default=str, sort_keys=True)
     sums = dict.fromkeys(source.partition_keys(), _mark(settings))
+    seen: set[str] = set()  # archives, of which each member has the size and the time
     for entry in _walked(source) if stored is None else stored:
         if isinstance(entry, SourceError):
             for key in sums:
                 sums[key] += _mark(str(entry))
         else:
             uri, size, modified_at = entry
+            if (archive := archives.owner(uri)) != uri:
+                if archive in seen:
+                    continue
+                seen.add(archive)
             key = source.partition_key(uri)
-            sums[key] += _mark(f"{uri}\0{size}\0{(modified_at - _EPOCH) // _MICROSECOND}")
+            sums[key] += _mark(f"{archive}\0{size}\0{(modified_at - _EPOCH) // _MICROSECOND}")
     return {key: f"{total % _MODULUS:016x}" for key, total in sums.items()}
 
 

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -13,7 +14,7 @@ from ingestion_assets.changes import Changes
 from ingestion_assets.documents.document import Document, Extract, Known
 from ingestion_assets.documents.processes import Extractors, Limits, Raw
 from ingestion_assets.errors import MassDeletionError, SourceError, UnsupportedMediaError
-from ingestion_assets.sources import files, python
+from ingestion_assets.sources import archives, files, python
 from ingestion_assets.sources.files import Found
 from ingestion_assets.sources.record import Record, checked
 from ingestion_assets.sources.source import Source
@@ -47,7 +48,8 @@ class Counts:
 
     Attributes:
         seen: files found: the sum of new, changed, touched, unchanged, failed and skipped, but for
-            failed folders and for files that vanished again.
+            failed folders and for files that vanished again. The members of an archive count, and
+            the archive itself only if it failed.
         touched: same content, another time stamp.
         skipped: content that is not text, and never was.
         bytes_read: of records, and of files whose time stamp or size did not tell that they are
@@ -76,10 +78,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class _Changed:
-    """A document to be stored, before its text is extracted."""
+    """A document to be stored, before its text is extracted.
+
+    Attributes:
+        size: of the file, in bytes; for a member of an archive, of the archive.
+    """
 
     record: Record
     content_hash: bytes
+    size: int
     read_at: datetime
     is_new: bool
     is_same: bool
@@ -131,7 +138,7 @@ class Reconciliation:
         self._reread = reread
         self._allow_deletion = allow_deletion
         self._kept: set[str] = set()  # uris of what is there, and of folders that failed
-        self._folders: list[str] = []  # those that failed
+        self._folders: list[str] = []  # and archives, those that failed
         self._yielded: Counter[str] = Counter()  # by a function, for all partitions, by ending
 
     def __iter__(self) -> Generator[Changes[Document], None, None]:
@@ -165,13 +172,12 @@ class Reconciliation:
             try:
                 if isinstance(found, SourceError):
                     raise found
-                changed = self._examine(found)
-            except SourceError as exc:
-                self._fail(exc)
-            else:
-                if changed:
+                record = self._read(found)
+                for changed in self._examined(record) if record else ():
                     record = changed.record
                     yield Raw(record.uri, record.raw(), record.media_type), changed
+            except SourceError as exc:
+                self._fail(exc)
 
     def _found(self) -> Iterator[Found | Record | SourceError]:
         """What there is of the partition, taken down as kept."""
@@ -193,29 +199,42 @@ class Reconciliation:
             if self._source.partition_key(record.uri) == self._partition_key:
                 yield record
 
-    def _examine(self, found: Found | Record) -> "_Changed | None":
-        """What to store, or None if what is stored is right or the file has vanished."""
-        known = self._known.get(found.uri)
+    def _examined(self, record: Record) -> Iterator["_Changed"]:
+        """What is to be stored of a document, or of each document in an archive."""
+        size = len(record.raw())
+        self.counts.bytes_read += size
+        if not archives.is_archive(record):
+            if changed := self._examine(record, size):
+                yield changed
+            return
+        self.counts.seen -= 1
+        for member in archives.members(record, self._source.max_bytes):
+            self.counts.seen += 1
+            self._kept.add(member.uri)
+            if isinstance(member, SourceError):
+                self._fail(member)
+            elif changed := self._examine(member, size):
+                yield changed
+
+    def _examine(self, record: Record, size: int) -> "_Changed | None":
+        """What to store, or None if what is stored is right."""
+        known = self._known.get(record.uri)
         now = datetime.now(UTC)
-        record = self._read(found, known)
-        if record is None:
-            return None
-        self.counts.bytes_read += len(record.raw())
         content_hash = self._source.content_hash(record.identity())
         same = known is not None and known.content_hash == content_hash
         modified_at = record.modified_at or (known.modified_at if known and same else now)
-        if known and same and not self._reread and known.modified_at == modified_at:
+        stamp = (size, modified_at)
+        if known and same and not self._reread and (known.bytes, known.modified_at) == stamp:
             self.counts.unchanged += 1
             return None
         record = replace(record, modified_at=modified_at)
-        return _Changed(record, content_hash, now, is_new=known is None, is_same=same)
+        return _Changed(record, content_hash, size, now, is_new=known is None, is_same=same)
 
-    def _read(self, found: Found | Record, known: Known | None) -> Record | None:
+    def _read(self, found: Found | Record) -> Record | None:
         """The content; None if that need not be looked at, or is gone."""
         if isinstance(found, Record):
             return checked(found, self._source.max_bytes)
-        if known and not self._reread and self._is_same(known, found):
-            self.counts.unchanged += 1
+        if not self._reread and self._is_stored(found):
             return None
         content = files.read(self._source, found)
         if content is None:
@@ -223,6 +242,20 @@ class Reconciliation:
             return None
         found, raw = content
         return Record(found.uri, raw, modified_at=found.modified_at)
+
+    def _is_stored(self, found: Found) -> bool:
+        """Whether a file, or each member of an archive, is stored as it is; counted if it is."""
+        uris = {found.uri}
+        if archives.is_named(found.uri) and found.uri not in self._known:
+            with suppress(OSError), files.opened(self._source, found) as file:
+                uris = archives.listed(found.uri, file)
+        stored = [self._known[uri] for uri in uris if uri in self._known]
+        if not uris or len(stored) < len(uris) or not all(self._is_same(k, found) for k in stored):
+            return False
+        self._kept |= uris
+        self.counts.seen += len(uris) - 1
+        self.counts.unchanged += len(uris)
+        return True
 
     def _is_same(self, known: Known, found: Found) -> bool:
         return (
@@ -253,13 +286,15 @@ class Reconciliation:
             metadata={**self._source.metadata, **extract.metadata, **record.metadata},
             domain=self._source.domain,
             category=self._source.category,
-            bytes=len(record.raw()),
+            bytes=changed.size,
             modified_at=record.modified_at or changed.read_at,
             ingested_at=changed.read_at,
         )
 
     def _fail(self, exc: SourceError) -> None:
         failure = Failure(exc.uri, type(exc).__name__, str(exc))
+        if archives.is_named(exc.uri):
+            self._folders.append(archives.inside(exc.uri))
         if isinstance(exc, UnsupportedMediaError) and exc.uri not in self._known:
             self.counts.skipped += 1
             self.skipped.append(failure)
@@ -278,7 +313,7 @@ class Reconciliation:
         return gone
 
     def _has_failed(self, uri: str) -> bool:
-        """Whether a folder of a document cannot be read, so that nobody knows if it is gone."""
+        """Whether its folder or archive cannot be read, so that nobody knows if it is gone."""
         return uri.startswith(tuple(self._folders))
 
     def _refuse_accidents(self) -> None:
@@ -287,7 +322,8 @@ class Reconciliation:
         A new document makes up for one that is gone, if it ends alike: it may have been renamed.
         """
         stored = self._elsewhere(self._folders) + Counter(
-            ending(uri) for uri in self._known if not self._has_failed(uri)
+            ending(uri)
+            for uri in {archives.owner(uri) for uri in self._known if not self._has_failed(uri)}
         )
         total, lost = stored.total(), (stored - self._present()).total()
         name = self._source.name
