@@ -68,7 +68,7 @@ def test_no_text_is_larger_than_it_may_be(outcome):
 def test_entities_are_not_expanded_and_nothing_outside_is_read(outcome):
     assert "before" in outcome["texts"]["laughs.xhtml"]
     assert len(outcome["texts"]["laughs.xhtml"]) < 1000
-    assert outcome["texts"]["external.xhtml"].startswith("before")
+    assert "before" in outcome["texts"]["external.xhtml"]
     assert "root:" not in "".join(outcome["texts"].values())
 
 
