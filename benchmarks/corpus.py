@@ -7,6 +7,7 @@ parser failed in a way that nobody foresaw.
 """
 
 import argparse
+import re
 import sys
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ from ingestion_assets.errors import ReaderError
 from ingestion_assets.sources import Failure, Reconciliation, Source
 
 _SHOWN = 20  # failures
+_KIND = re.compile(r" is (.+?)(?: \(|, not text)")
 
 
 def main() -> None:
@@ -99,7 +101,7 @@ def _show(kinds: Counter[str], failures: Sequence[Failure], skipped: Sequence[Fa
     for name, counts in (
         ("read as", kinds),
         ("failed with", Counter(failure.error_class for failure in failures)),
-        ("no document", Counter(failure.message.rpartition(" is ")[2] for failure in skipped)),
+        ("no document", Counter(_KIND.findall(failure.message)[0] for failure in skipped)),
     ):
         print(name)
         for what, count in counts.most_common(_SHOWN):

@@ -4,17 +4,18 @@ import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from itertools import islice
 from uuid import UUID
 
 from ingestion_assets.changes import Changes
-from ingestion_assets.documents.document import Document, Extract, Known
+from ingestion_assets.documents.document import Document, Known
 from ingestion_assets.documents.processes import Extractors, Limits, Raw
 from ingestion_assets.errors import MassDeletionError, SourceError, UnsupportedMediaError
 from ingestion_assets.sources import archives, files, python
+from ingestion_assets.sources.changed import Changed
+from ingestion_assets.sources.counts import Counts, Failure
 from ingestion_assets.sources.files import Found
 from ingestion_assets.sources.record import Record, checked
 from ingestion_assets.sources.source import Source
@@ -30,66 +31,10 @@ _ENDING = re.compile(r"\.[^./]*\Z")
 _RACY = timedelta(seconds=2)
 
 
-def document_id(source: str, uri: str) -> UUID:
-    """The id of a document; those of one source are neighbours in the index."""
-    own = blake2b(f"{source}\0{uri}".encode(), digest_size=12).digest()
-    return UUID(bytes=blake2b(source.encode(), digest_size=4).digest() + own)
-
-
 def ending(uri: str) -> str:
     """`.md` of `guide/a.md`; empty if there is none."""
     found = _ENDING.search(uri)
     return found[0] if found else ""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What became of a partition's files, or of the records of a function.
-
-    Attributes:
-        seen: files found: the sum of new, changed, touched, unchanged, failed and skipped, but for
-            failed folders and for files that vanished again. The members of an archive count, and
-            the archive itself only if it failed.
-        touched: same content, another time stamp.
-        skipped: content that is not text, and never was.
-        bytes_read: of records, and of files whose time stamp or size did not tell that they are
-            unchanged.
-    """
-
-    seen: int = 0
-    new: int = 0
-    changed: int = 0
-    touched: int = 0
-    unchanged: int = 0
-    gone: int = 0
-    failed: int = 0
-    skipped: int = 0
-    bytes_read: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A file, a folder (with a slash at the end) or a record that could not be read, and why."""
-
-    uri: str
-    error_class: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Changed:
-    """A document to be stored, before its text is extracted.
-
-    Attributes:
-        size: of the file, in bytes; for a member of an archive, of the archive.
-    """
-
-    record: Record
-    content_hash: bytes
-    size: int
-    read_at: datetime
-    is_new: bool
-    is_same: bool
 
 
 class Reconciliation:
@@ -164,18 +109,18 @@ class Reconciliation:
                     self._fail(extract)
                 else:
                     self._count(changed)
-                    yield self._document(changed, extract)
+                    yield changed.document(self._source, self._partition_key, extract)
 
-    def _changed(self) -> Iterator[tuple[Raw, "_Changed"]]:
+    def _changed(self) -> Iterator[tuple[Raw, Changed]]:
         """What is to be extracted."""
         for found in self._found():
             try:
                 if isinstance(found, SourceError):
                     raise found
+                now = datetime.now(UTC)
                 record = self._read(found)
-                for changed in self._examined(record) if record else ():
-                    record = changed.record
-                    yield Raw(record.uri, record.raw(), record.media_type), changed
+                for changed in self._examined(record, now) if record else ():
+                    yield changed.raw(), changed
             except SourceError as exc:
                 self._fail(exc)
 
@@ -199,12 +144,12 @@ class Reconciliation:
             if self._source.partition_key(record.uri) == self._partition_key:
                 yield record
 
-    def _examined(self, record: Record) -> Iterator["_Changed"]:
+    def _examined(self, record: Record, now: datetime) -> Iterator[Changed]:
         """What is to be stored of a document, or of each document in an archive."""
         size = len(record.raw())
         self.counts.bytes_read += size
         if not archives.is_archive(record):
-            if changed := self._examine(record, size):
+            if changed := self._examine(record, size, now):
                 yield changed
             return
         self.counts.seen -= 1
@@ -213,13 +158,12 @@ class Reconciliation:
             self._kept.add(member.uri)
             if isinstance(member, SourceError):
                 self._fail(member)
-            elif changed := self._examine(member, size):
+            elif changed := self._examine(member, size, now):
                 yield changed
 
-    def _examine(self, record: Record, size: int) -> "_Changed | None":
+    def _examine(self, record: Record, size: int, now: datetime) -> Changed | None:
         """What to store, or None if what is stored is right."""
         known = self._known.get(record.uri)
-        now = datetime.now(UTC)
         content_hash = self._source.content_hash(record.identity())
         same = known is not None and known.content_hash == content_hash
         modified_at = record.modified_at or (known.modified_at if known and same else now)
@@ -228,7 +172,7 @@ class Reconciliation:
             self.counts.unchanged += 1
             return None
         record = replace(record, modified_at=modified_at)
-        return _Changed(record, content_hash, size, now, is_new=known is None, is_same=same)
+        return Changed(record, content_hash, size, now, is_new=known is None, is_same=same)
 
     def _read(self, found: Found | Record) -> Record | None:
         """The content; None if that need not be looked at, or is gone."""
@@ -264,32 +208,13 @@ class Reconciliation:
             and self._source.made(known.content_hash)
         )
 
-    def _count(self, changed: "_Changed") -> None:
+    def _count(self, changed: Changed) -> None:
         if changed.is_new:
             self.counts.new += 1
         elif changed.is_same:
             self.counts.touched += 1
         else:
             self.counts.changed += 1
-
-    def _document(self, changed: "_Changed", extract: Extract) -> Document:
-        record = changed.record
-        return Document(
-            document_id=document_id(self._source.name, record.uri),
-            source=self._source.name,
-            partition_key=self._partition_key,
-            uri=record.uri,
-            media_type=extract.media_type,
-            title=record.title or extract.title,
-            text=extract.text,
-            content_hash=changed.content_hash,
-            metadata={**self._source.metadata, **extract.metadata, **record.metadata},
-            domain=self._source.domain,
-            category=self._source.category,
-            bytes=changed.size,
-            modified_at=record.modified_at or changed.read_at,
-            ingested_at=changed.read_at,
-        )
 
     def _fail(self, exc: SourceError) -> None:
         failure = Failure(exc.uri, type(exc).__name__, str(exc))

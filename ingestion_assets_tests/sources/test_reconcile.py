@@ -11,7 +11,7 @@ import pytest
 from ingestion_assets.changes import Changes
 from ingestion_assets.documents.document import Document
 from ingestion_assets.errors import MassDeletionError, SourceError
-from ingestion_assets.sources import Reconciliation, Record, Source, document_id
+from ingestion_assets.sources import Reconciliation, Record, Source, document_id, files
 from ingestion_assets_tests.sources.given import LONG_AGO, Store, counts, put
 
 
@@ -45,6 +45,16 @@ def test_unchanged_documents_are_not_read(root, source, store):
     run = store.run(source)
     assert store.changes == []
     assert counts(run) == {"seen": 1, "unchanged": 1}
+
+
+def test_a_document_counts_as_ingested_before_its_bytes_were_read(root, source, store, monkeypatch):
+    """Or a change between the two, within the same time stamp, would never be seen."""
+    read_at = []
+    read = files.read
+    monkeypatch.setattr(files, "read", lambda *how: read_at.append(datetime.now(UTC)) or read(*how))
+    put(root, "a.md")
+    store.run(source)
+    assert store.known["a.md"].ingested_at < read_at[0]
 
 
 def test_nothing_is_done_before_iterating(source):

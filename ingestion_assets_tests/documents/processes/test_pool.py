@@ -167,15 +167,17 @@ def test_processes_end_with_the_block_whatever_they_are_at():
     assert not any(map(is_alive, started))
 
 
-def test_processes_die_with_a_killed_parent():
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_processes_die_with_their_parent(end):
     program = (
-        "from ingestion_assets.documents.processes import Extractors, Limits, Raw;"
-        f"each = Extractors(Limits(processes=2), {EXTRACT!r}).each;"
-        "work = [(Raw('a.html', what), None) for what in (b'sleep', b'loop')];"
-        "print(list(each(work)))"
+        "from ingestion_assets.documents.processes import Extractors, Limits, Raw\n"
+        f"with Extractors(Limits(processes=2), {EXTRACT!r}) as extractors:\n"
+        "  list(extractors.each((Raw('a.html', what), None) for what in (b'sleep', b'loop')))"
     )
-    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) as parent:
+    line = [sys.executable, "-c", program]
+    with subprocess.Popen(line, cwd=ROOT, stderr=subprocess.DEVNULL) as parent:
         assert eventually(lambda: len(processes_of(parent.pid)) == 2)
         started = processes_of(parent.pid)
-        parent.send_signal(signal.SIGKILL)
+        parent.send_signal(end)
+        assert eventually(lambda: parent.poll() is not None)
     assert eventually(lambda: not any(map(is_alive, started)))
