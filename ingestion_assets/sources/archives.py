@@ -142,9 +142,8 @@ def _open(archive: Record) -> zipfile.ZipFile:
 
 def _is_wanted(info: zipfile.ZipInfo) -> bool:
     """Hidden members are left out, as in folders; what leads astray is to be named."""
-    if info.is_dir():
-        return False
-    return _leads_out(_name(info)) or _VISIBLE.takes(_name(info))
+    name = _name(info)
+    return not name.endswith("/") and (_leads_out(name) or _VISIBLE.takes(name))
 
 
 def _name(info: zipfile.ZipInfo) -> str:
@@ -156,7 +155,12 @@ def _uri(archive: str, info: zipfile.ZipInfo) -> str:
 
 
 def _leads_out(name: str) -> bool:
-    return name.startswith("/") or bool(_DRIVE.match(name)) or ".." in PurePosixPath(name).parts
+    return (
+        not name
+        or name.startswith("/")
+        or bool(_DRIVE.match(name))
+        or ".." in PurePosixPath(name).parts
+    )
 
 
 def _check(uri: str, info: zipfile.ZipInfo, seen: set[str]) -> None:

@@ -152,6 +152,12 @@ def test_a_name_that_leads_out_is_an_error_and_the_rest_is_read(name):
     assert list(found.values()) == ["UnsafeMemberError", "fine"]
 
 
+def test_a_member_without_a_name_is_an_error_and_the_rest_is_read():
+    raw = packed(("x", b"1"), ("y.md", b"fine"), compression=zipfile.ZIP_STORED)
+    nameless = raw.replace(b"x", b"\0")  # which ends a name
+    assert read(nameless) == {"!/": "UnsafeMemberError", "!/y.md": "fine"}
+
+
 def test_a_link_is_an_error_and_the_rest_is_read():
     found = read(packed((link("x.md"), b"/etc/passwd"), ("y.md", b"fine")))
     assert found == {"!/x.md": "UnsafeMemberError", "!/y.md": "fine"}

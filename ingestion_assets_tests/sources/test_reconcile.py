@@ -51,7 +51,12 @@ def test_a_document_counts_as_ingested_before_its_bytes_were_read(root, source, 
     """Or a change between the two, within the same time stamp, would never be seen."""
     read_at = []
     read = files.read
-    monkeypatch.setattr(files, "read", lambda *how: read_at.append(datetime.now(UTC)) or read(*how))
+
+    def noted(*how):
+        read_at.append(datetime.now(UTC))
+        return read(*how)
+
+    monkeypatch.setattr(files, "read", noted)
     put(root, "a.md")
     store.run(source)
     assert store.known["a.md"].ingested_at < read_at[0]
