@@ -2,13 +2,16 @@
 
 from collections.abc import Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from importlib import import_module
+from queue import Empty, LifoQueue
 from threading import Lock
 from types import TracebackType
 from typing import Self, TypeVar
 
 from ingestion_assets.documents import media
 from ingestion_assets.documents.document import Extract
+from ingestion_assets.documents.processes import places
 from ingestion_assets.documents.processes.limits import Limits
 from ingestion_assets.documents.processes.process import Process
 from ingestion_assets.documents.processes.raw import Raw, extracted
@@ -40,7 +43,7 @@ class Extractors:
         self._threads = ThreadPoolExecutor(limits.processes, thread_name_prefix="extract")
         self._lock = Lock()
         self._processes: set[Process] = set()
-        self._idle: list[Process] = []
+        self._idle: LifoQueue[Process] = LifoQueue()
         self._is_closed = False
 
     def __enter__(self) -> Self:
@@ -109,13 +112,15 @@ class Extractors:
 
     def _extract(self, raw: Raw) -> Extract:
         """The text; a process that has extracted others may owe its death to them."""
-        process, is_fresh = self._process()
-        try:
-            return self._of(process, raw)
-        except (ExtractionCrashError, ExtractionMemoryError):
-            if is_fresh:
-                raise
-        return self._of(self._start(), raw)
+        process = self._process()
+        while True:
+            is_fresh = not process.has_extracted
+            try:
+                return self._of(process, raw)
+            except (ExtractionCrashError, ExtractionMemoryError):
+                if is_fresh:
+                    raise
+            process = self._start() or self._process()
 
     def _of(self, process: Process, raw: Raw) -> Extract:
         try:
@@ -123,24 +128,31 @@ class Extractors:
         finally:
             self._give_back(process)
 
-    def _process(self) -> tuple[Process, bool]:
-        """A process to use, and whether it has extracted nothing yet."""
-        try:
-            return self._idle.pop(), False
-        except IndexError:
-            return self._start(), True
+    def _process(self) -> Process:
+        """One that is idle, or a new one, or the next that is idle."""
+        while True:
+            with suppress(Empty):
+                return self._idle.get_nowait()
+            if process := self._start():
+                return process
+            with suppress(Empty):
+                return self._idle.get(timeout=_TICK)
 
-    def _start(self) -> Process:
+    def _start(self) -> Process | None:
+        """A new process, if there is a place for it; a run has one at least, on a busy machine."""
         with self._lock:
             if self._is_closed:
                 raise RuntimeError("the extraction has been closed")
-            process = Process(self._limits, self._function)
+            place = places.take(self._limits.processes)
+            if place is None and self._processes:
+                return None
+            process = Process(self._limits, self._function, place)
             self._processes.add(process)
             return process
 
     def _give_back(self, process: Process) -> None:
         if process.is_usable:
-            self._idle.append(process)
+            self._idle.put(process)
             return
         with self._lock:
             self._processes.discard(process)

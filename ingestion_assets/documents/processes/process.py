@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 from ingestion_assets import errors
 from ingestion_assets.documents.document import Extract
@@ -28,10 +28,14 @@ class Process:
 
     Attributes:
         is_usable: whether it may be given another document.
+        has_extracted: whether it was given one before.
     """
 
-    def __init__(self, limits: Limits, function: str) -> None:
+    def __init__(self, limits: Limits, function: str, place: IO[bytes] | None) -> None:
+        """Start it; `place` is closed when it has ended."""
         self.is_usable = True
+        self.has_extracted = False
+        self._place = place
         self._limits = limits
         self._until: float | None = None  # on the clock, of the document in hand
         self._is_overdue = False
@@ -58,6 +62,7 @@ class Process:
             answer = self._ask(raw)
         finally:
             self._until = None
+            self.has_extracted = True
         if answer is None:
             raise self._death(raw.uri)
         header, text = answer
@@ -84,6 +89,8 @@ class Process:
         with suppress(OSError):  # what it did not take any more
             self._requests.close()
         self._answers.close()
+        if self._place:
+            self._place.close()
 
     def _ask(self, raw: Raw) -> tuple[dict[str, Any], bytes] | None:
         """The answer; None if it died."""

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -20,8 +21,11 @@ SMALL = Limits(processes=1, seconds=1, memory=300_000_000, characters=1000)
 
 
 @pytest.fixture(autouse=True)
-def _importable(monkeypatch):
+def _alone(monkeypatch, tmp_path):
+    """The hostile reader can be imported, and no other test takes a place away."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
 
 
 def outcomes(contents: list[str], limits: Limits = SMALL, suffix: str = ".html") -> dict[str, str]:
@@ -165,6 +169,19 @@ def test_processes_end_with_the_block_whatever_they_are_at():
         started = processes_of(os.getpid())
     assert len(started) >= 1
     assert not any(map(is_alive, started))
+
+
+def test_runs_share_the_places_of_the_machine_and_each_has_one_process():
+    limits = Limits(processes=2)
+    work = [(Raw("a.html", b"sleep"), n) for n in range(5)] + [(Raw("a.md", b"x"), 5)]
+    with Extractors(limits, EXTRACT) as first, Extractors(limits, EXTRACT) as second:
+        for extractors, expected in ((first, 2), (second, 3)):
+            assert next(extractors.each(work))[1]
+            assert eventually(lambda: len(processes_of(os.getpid())) >= expected)  # noqa: B023
+        assert len(processes_of(os.getpid())) == 3
+    with Extractors(limits, EXTRACT) as third:
+        assert next(third.each(work))[1]
+        assert eventually(lambda: len(processes_of(os.getpid())) == 2)
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
