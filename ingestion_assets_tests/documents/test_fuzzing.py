@@ -11,8 +11,8 @@ from pathlib import PurePosixPath
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ingestion_assets import documents
 from ingestion_assets.documents import decoding, frontmatter, sniffing
+from ingestion_assets.documents.processes.pool import EXTRACT
 from ingestion_assets.documents.processes.raw import Raw, extracted
 from ingestion_assets.errors import ReaderError, SourceError
 from ingestion_assets.sources import Record, archives
@@ -56,7 +56,7 @@ SUFFIXES = [".md", ".rst", ".html", ".xhtml", ".txt", "", ".rst.txt", ".json", "
 @example(b"---\na: &a\n---\n", ".md")
 def test_every_document_is_read_or_named(raw, suffix):
     try:
-        found = extracted(documents.extract, Raw(f"a{suffix}", raw), 10_000)
+        found = extracted(EXTRACT, Raw(f"a{suffix}", raw), 10_000)
     except ReaderError:
         raise
     except SourceError:

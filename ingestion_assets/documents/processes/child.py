@@ -7,8 +7,6 @@ import os
 import resource
 import signal
 import sys
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -69,7 +67,7 @@ def _bound_time(limits: Limits) -> None:
 
 def _answer(function: str, raw: Raw, limits: Limits) -> tuple[dict[str, Any], bytes]:
     try:
-        found = extracted(partial(_call, function), raw, limits.characters)
+        found = extracted(function, raw, limits.characters)
     except SourceError as exc:
         message = str(exc).removeprefix(f"{exc.uri!r}: ")
         return {"error": type(exc).__name__, "message": message}, b""
@@ -79,12 +77,6 @@ def _answer(function: str, raw: Raw, limits: Limits) -> tuple[dict[str, Any], by
         "metadata": dict(found.metadata),
     }
     return fields, found.text.encode()
-
-
-def _call(name: str, *arguments: Any) -> Any:
-    """Call a function; that it cannot be imported is said of every document."""
-    module, _, function = name.partition(":")
-    return getattr(import_module(module), function)(*arguments)
 
 
 def _has_grown(limits: Limits) -> bool:

@@ -3,7 +3,6 @@
 from collections.abc import Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from importlib import import_module
 from queue import Empty, LifoQueue
 from threading import Lock
 from types import TracebackType
@@ -86,9 +85,8 @@ class Extractors:
             process.close()
 
     def _here(self, raw: Raw) -> Extract | SourceError:
-        module, _, name = self._function.partition(":")
         try:
-            return extracted(getattr(import_module(module), name), raw, self._limits.characters)
+            return extracted(self._function, raw, self._limits.characters)
         except SourceError as exc:
             return exc
 

@@ -1,8 +1,8 @@
 """A document before its extraction, and the extraction of it that fails by name only."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 from ingestion_assets.documents.document import Extract
 from ingestion_assets.errors import (
@@ -15,8 +15,6 @@ from ingestion_assets.errors import (
 
 OUT_OF_MEMORY = "needs more memory than a document may; exclude it, or raise INGEST_DOCUMENT_MEMORY"
 
-Extraction = Callable[[str, bytes, str | None], Extract]
-
 
 @dataclass(frozen=True, slots=True)
 class Raw:
@@ -27,14 +25,19 @@ class Raw:
     media_type: str | None = None
 
 
-def extracted(extract: Extraction, raw: Raw, characters: int) -> Extract:
+def extracted(function: str, raw: Raw, characters: int) -> Extract:
     """The text of a document, `characters` or as many as the file has bytes at most.
+
+    Args:
+        function: what extracts it, as `package.module:function`.
 
     Raises:
         SourceError: whatever it was that failed.
     """
     try:
-        found = extract(raw.uri, raw.content, raw.media_type)
+        module, _, name = function.partition(":")
+        extract = getattr(import_module(module), name)
+        found: Extract = extract(raw.uri, raw.content, raw.media_type)
         _check(found)
     except SourceError:
         raise
