@@ -7,7 +7,17 @@ IngestionError                      retryable = False
 ├── SourceError(uri)                a file that is gone, unreadable or too large
 │   ├── MassDeletionError           more of a source is gone than goes by accident
 │   └── ExtractionError(uri)        bytes that are not the text they claim to be
-│       └── UnsupportedMediaError   binary or unknown content
+│       ├── UnsupportedMediaError   binary or unknown content
+│       ├── ExtractionTimeoutError  takes too long to be read
+│       ├── ExtractionMemoryError   takes too much memory to be read
+│       ├── ExtractionCrashError    its parser died of it
+│       ├── ReaderError             its parser failed in a way that nobody foresaw
+│       ├── TextTooLargeError       more text than a document may have
+│       └── ArchiveError            an archive that is broken, or not read to its end
+│           ├── ArchiveLimitError   too many members, too large, or too deeply nested
+│           ├── UnsafeMemberError   a name that leads out of the archive, or a link
+│           ├── DuplicateMemberError a name that is there twice
+│           └── EncryptedMemberError needs a password
 ├── LocalServiceError               an embedded server does not start
 ├── ExportError                     a folder of collections is not read or written  retryable = True
 ├── OllamaError(endpoint)
@@ -72,6 +82,46 @@ class ExtractionError(SourceError):
 
 class UnsupportedMediaError(ExtractionError):
     """The content is of a kind that is not read."""
+
+
+class ExtractionTimeoutError(ExtractionError):
+    """A document takes longer to read than it may."""
+
+
+class ExtractionMemoryError(ExtractionError):
+    """A document takes more memory to read than it may."""
+
+
+class ExtractionCrashError(ExtractionError):
+    """The process that read a document died of it."""
+
+
+class ReaderError(ExtractionError):
+    """A parser failed in a way that nobody foresaw: a fault of ours or of a library's."""
+
+
+class TextTooLargeError(ExtractionError):
+    """The text of a document is larger than it may be, and than the document itself."""
+
+
+class ArchiveError(ExtractionError):
+    """An archive, or a member of one, is broken or of a kind that is not read."""
+
+
+class ArchiveLimitError(ArchiveError):
+    """An archive has more members, more bytes or more archives inside than it may."""
+
+
+class UnsafeMemberError(ArchiveError):
+    """A member of an archive leads out of it by its name, or is a link."""
+
+
+class DuplicateMemberError(ArchiveError):
+    """Two members of an archive have one name."""
+
+
+class EncryptedMemberError(ArchiveError):
+    """A member of an archive cannot be read without a password."""
 
 
 class LocalServiceError(IngestionError):

@@ -10,6 +10,13 @@ from typing import Any, Self
 from ingestion_assets.errors import ConfigError
 
 
+def cores() -> int:
+    """The processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that the environment decides.
@@ -41,6 +48,9 @@ class Settings:
         quarantine_share: INGEST_QUARANTINE_SHARE; of all texts, above which a check warns.
         fresh_hours: INGEST_FRESH_HOURS; without a look at a partition, or a vector for a text,
             after which a check warns.
+        extractors: INGEST_EXTRACTORS; processes that a run reads documents in, at most.
+        document_seconds: INGEST_DOCUMENT_SECONDS; of CPU, to read one document.
+        document_memory: INGEST_DOCUMENT_MEMORY; megabytes, to read one document.
         chunk_tokens: INGEST_CHUNK_TOKENS; tokens per chunk at most, heading included.
         chunk_overlap: INGEST_CHUNK_OVERLAP; tokens that neighbouring chunks of one block share.
         text_language: INGEST_TEXT_LANGUAGE; Postgres' text search configuration for words.
@@ -91,6 +101,9 @@ class Settings:
     worker_port: int = 8001
     quarantine_share: float = 0.01
     fresh_hours: float = 26.0
+    extractors: int = field(default_factory=cores)
+    document_seconds: int = 60
+    document_memory: int = 1000
     chunk_tokens: int = 200
     chunk_overlap: int = 30
     text_language: str = "english"
@@ -161,6 +174,13 @@ class Settings:
             worker_port=_integer(env, "INGEST_WORKER_PORT", cls.worker_port, 0, 65_535),
             quarantine_share=_number(env, "INGEST_QUARANTINE_SHARE", cls.quarantine_share, 0, 1),
             fresh_hours=_number(env, "INGEST_FRESH_HOURS", cls.fresh_hours, 0.01, 87_600),
+            extractors=_integer(env, "INGEST_EXTRACTORS", cores(), 1, 1024),
+            document_seconds=_integer(
+                env, "INGEST_DOCUMENT_SECONDS", cls.document_seconds, 1, 86_400
+            ),
+            document_memory=_integer(
+                env, "INGEST_DOCUMENT_MEMORY", cls.document_memory, 200, 1_000_000
+            ),
             chunk_tokens=_integer(env, "INGEST_CHUNK_TOKENS", cls.chunk_tokens, 16, 8192),
             chunk_overlap=_integer(
                 env, "INGEST_CHUNK_OVERLAP", min(cls.chunk_overlap, overlap_limit), 0, overlap_limit

@@ -1,6 +1,6 @@
 """Stored documents and their stored chunks in, the difference out, in bounded batches."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from itertools import groupby
@@ -103,7 +103,7 @@ class Splitting:
         self.counts = Counts()
         self._documents, self._stored, self._chunker = documents, stored, chunker
 
-    def __iter__(self) -> Iterator[Chunked]:
+    def __iter__(self) -> Generator[Chunked, None, None]:
         for (partition_key, prefix), documents in groupby(self._documents, key=_batch_key):
             yield from self._batches(partition_key, self._chunker.fingerprint(prefix), documents)
 

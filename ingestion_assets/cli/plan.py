@@ -17,6 +17,7 @@ from ingestion_assets.chunks.chunker import Chunker
 from ingestion_assets.chunks.reconcile import Splitting, StoredChunk, StoredDocument
 from ingestion_assets.cli.services import export
 from ingestion_assets.cli.summary import wrapped
+from ingestion_assets.documents.processes import Limits
 from ingestion_assets.errors import SourceError
 from ingestion_assets.local.services import Services
 from ingestion_assets.settings import Settings
@@ -69,7 +70,8 @@ def plan(running: Services, settings: Settings, sources: Sequence[Source]) -> li
         generation = active(connection)
         if generation is not None and generation.model != settings.model:
             generation = None
-        plans = [_of_source(connection, generation, chunker, source) for source in sources]
+        limits = Limits.of(settings)
+        plans = [_of_source(connection, generation, chunker, s, limits) for s in sources]
     for made in plans:
         made.seconds = made.texts / rate if rate else None
     return plans
@@ -102,11 +104,15 @@ def _duration(seconds: float | None) -> str:
 
 
 def _of_source(
-    connection: Connection, generation: Generation | None, chunker: Chunker, source: Source
+    connection: Connection,
+    generation: Generation | None,
+    chunker: Chunker,
+    source: Source,
+    limits: Limits,
 ) -> Plan:
     made = Plan(source.name)
     for key in source.partition_keys():
-        _Partition(connection, generation, chunker, source, key).add_to(made)
+        _Partition(connection, generation, chunker, source, limits, key).add_to(made)
     return made
 
 
@@ -119,16 +125,18 @@ class _Partition:
         generation: Generation | None,
         chunker: Chunker,
         source: Source,
+        limits: Limits,
         key: str,
     ) -> None:
         self._connection, self._generation = connection, generation
         self._chunker, self._source, self._key = chunker, source, key
+        self._limits = limits
         self._split: set[UUID] = set()  # documents whose chunks are made anew
 
     def add_to(self, made: Plan) -> None:
         known = documents.known(self._connection, self._key)
         elsewhere = partial(documents.elsewhere, self._connection, self._source.name, self._key)
-        reading = Reconciliation(self._source, self._key, known, elsewhere)
+        reading = Reconciliation(self._source, self._key, known, elsewhere, limits=self._limits)
         splitting = Splitting(self._documents(reading, made), self._stored, self._chunker)
         texts: dict[bytes, int] = {}
         for batch in splitting:

@@ -15,6 +15,7 @@ from ingestion_assets.defs.partitions import partitions
 from ingestion_assets.defs.resources import (
     CatalogResource,
     ChunkerResource,
+    ExtractionResource,
     OllamaResource,
     StoreResource,
     recipe,
@@ -77,6 +78,7 @@ def sources(
     context: dg.AssetExecutionContext,
     config: SourcesConfig,
     catalog: CatalogResource,
+    extraction: ExtractionResource,
     store: StoreResource,
 ) -> Reconciliation:
     """One row per document of the source: its text, title, metadata and content hash.
@@ -96,6 +98,7 @@ def sources(
         lambda folders: store.call(
             document_store.elsewhere, source.name, context.partition_key, folders
         ),
+        limits=extraction.limits(),
         reread=config.reread,
         allow_deletion=config.allow_deletion,
     )

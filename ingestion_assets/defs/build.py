@@ -23,11 +23,13 @@ from ingestion_assets.defs.jobs import embed_job, ingest_job
 from ingestion_assets.defs.resources import (
     CatalogResource,
     ChunkerResource,
+    ExtractionResource,
     OllamaResource,
     StoreResource,
 )
 from ingestion_assets.defs.schedules import hourly_retry, nightly_reconcile, weekly_cleanup
 from ingestion_assets.defs.sensors import documents_changed, failures_named, ledger_sweep
+from ingestion_assets.documents.processes import Limits
 from ingestion_assets.export import FOLDER
 from ingestion_assets.settings import Settings
 
@@ -37,6 +39,7 @@ def definitions(settings: Settings) -> dg.Definitions:
     store = StoreResource(
         database_url=dg.EnvVar("INGESTION_DATABASE_URL") if settings.database_url else None
     )
+    limits = Limits.of(settings)
     attached = attached_assets(settings.database_url)
     return dg.Definitions(
         assets=[
@@ -53,6 +56,9 @@ def definitions(settings: Settings) -> dg.Definitions:
         schedules=[nightly_reconcile, hourly_retry, weekly_cleanup, nightly_collections(settings)],
         resources={
             "catalog": CatalogResource(path=str(settings.sources.resolve())),
+            "extraction": ExtractionResource(
+                processes=limits.processes, seconds=limits.seconds, memory=limits.memory
+            ),
             "store": store,
             "chunking": ChunkerResource(
                 model=settings.model,

@@ -1,7 +1,8 @@
 """Assets in, tables out, and back as data frames."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import astuple, dataclass
 from functools import partial
 from itertools import chain
@@ -76,11 +77,11 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
     def _write(self, obj: Any, connection: Connection, key: str) -> dict[str, Any]:
         match obj:
             case Reconciliation():
-                counts = _drain(obj, DocumentsWriter(connection, key))
+                counts = _drain(iter(obj), DocumentsWriter(connection, key))
                 looks.record(connection, key, map(astuple, obj.failures))
                 return {**counts, **reconciled(obj)}
             case Splitting():
-                counts = _drain(obj, ChunksWriter(connection, key))
+                counts = _drain(iter(obj), ChunksWriter(connection, key))
                 return {**counts, **obj.metadata()}
             case Embedding(generation, stream):
                 writer = EmbeddingsWriter(connection, key, generation)
@@ -97,10 +98,11 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
         return self._loop
 
 
-def _drain(batches: Iterable[Batch], writer: PartitionWriter[Batch]) -> dict[str, Any]:
+def _drain(batches: Generator[Batch, None, None], writer: PartitionWriter[Batch]) -> dict[str, Any]:
     started, begun = time(), perf_counter()
     latencies = Latencies()
-    for batch in latencies.timed(batches):
-        writer.write(batch)
+    with closing(batches):  # or the processes that extract would outlive an interrupt
+        for batch in latencies.timed(batches):
+            writer.write(batch)
     counts = writer.finish()
     return {**counts, **timed(latencies, started, perf_counter() - begun)}

@@ -14,6 +14,7 @@ from ingestion_assets.chunks.chunker import Chunker
 from ingestion_assets.chunks.tokens import counter_for
 from ingestion_assets.defs.event_loop import run_on
 from ingestion_assets.defs.servers import database_url, ollama_host
+from ingestion_assets.documents.processes import Limits
 from ingestion_assets.embedding import EmbeddingStream, Endpoints, Identity, Ollama, model_facts
 from ingestion_assets.embedding.ollama import SAFE_CONTEXT
 from ingestion_assets.errors import ConfigError
@@ -54,6 +55,18 @@ class CatalogResource(dg.ConfigurableResource[Any]):
             f"partition {partition_key!r} is of no source in {self.path}; add the source, or"
             " delete the partition"
         )
+
+
+class ExtractionResource(dg.ConfigurableResource[Any]):
+    """What the extraction of one document may cost."""
+
+    processes: int = Field(ge=1, description="That extract at the same time, at most.")
+    seconds: int = Field(default=60, ge=1, description="Of CPU, for one document.")
+    memory: int = Field(default=1_000_000_000, description="Bytes, for one document.")
+
+    def limits(self) -> Limits:
+        """The same as limits."""
+        return Limits(self.processes, self.seconds, self.memory)
 
 
 class StoreResource(dg.ConfigurableResource[Any]):

@@ -82,11 +82,11 @@ def decode(uri: str, raw: bytes) -> Decoded:
         ExtractionError: text in no known encoding.
     """
     if kind := media.signature(raw):
-        raise _unsupported(uri, kind)
+        raise unsupported(uri, kind)
     decoded = _marked(raw) or _shaped(raw)
     if decoded is None:
         if kind := media.binary(raw):
-            raise _unsupported(uri, kind)
+            raise unsupported(uri, kind)
         decoded = _utf8(raw) or _declared(raw) or _guessed(raw)
     if decoded is None:
         raise ExtractionError(uri, "text in no known encoding; save it as UTF-8")
@@ -95,7 +95,8 @@ def decode(uri: str, raw: bytes) -> Decoded:
     return Decoded(text, decoded.encoding, decoded.replaced, nuls)
 
 
-def _unsupported(uri: str, kind: str) -> UnsupportedMediaError:
+def unsupported(uri: str, kind: str) -> UnsupportedMediaError:
+    """Why something is not read: what it is, as in "a PDF", instead of text."""
     return UnsupportedMediaError(uri, f"is {kind}, not text; exclude it or convert it to text")
 
 

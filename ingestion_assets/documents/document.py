@@ -64,7 +64,7 @@ class Document:
     Attributes:
         uri: path below the source's root, with forward slashes.
         content_hash: 16 bytes of BLAKE2b over the raw bytes and the source's own settings.
-        bytes: size of the raw document.
+        bytes: size of the raw document; for a member of an archive, of the archive.
         ingested_at: when the source was read, by the reader's clock.
     """
 

@@ -16,7 +16,9 @@ from ingestion_assets.documents import (
     plaintext,
     restructuredtext,
     rows,
+    sniffing,
 )
+from ingestion_assets.documents.decoding import Decoded
 from ingestion_assets.documents.document import Block, BlockKind, Extract, UnreadableError
 from ingestion_assets.errors import ExtractionError
 
@@ -60,13 +62,17 @@ def extract(uri: str, raw: bytes, media_type: str | None = None) -> Extract:
         UnsupportedMediaError: neither text nor a document; says what it looks like.
         ExtractionError: what cannot be decoded or parsed, is encrypted, or has no text.
     """
-    media_type = media_type or media.document(uri, raw)
-    if media_type in _READERS:
-        text, title, metadata = _read(uri, raw, media_type)
+    kind = media_type or sniffing.document(uri, raw)
+    if kind in sniffing.NAMES:
+        raise decoding.unsupported(uri, sniffing.NAMES[kind])
+    decoded = None if kind in _READERS else decoding.decode(uri, raw)
+    kind = kind or _read_as(uri, decoded.text if decoded else "")
+    if decoded is None or kind in _READERS:
+        text, title, metadata = _read(uri, raw, kind)
     else:
-        media_type, text, title, metadata = _decoded(uri, raw, media_type)
-    title = title or _first_heading(media_type, text) or PurePosixPath(uri).stem
-    return Extract(media_type, title, text, metadata)
+        text, title, metadata = _of_text(uri, decoded, kind)
+    title = title or _first_heading(kind, text) or PurePosixPath(uri).stem
+    return Extract(kind, title, text, metadata)
 
 
 def blocks(media_type: str, text: str) -> list[Block]:
@@ -84,6 +90,8 @@ def _read(uri: str, raw: bytes, media_type: str) -> tuple[str, str, Mapping[str,
         text, title, metadata = reader.read(raw)
     except UnreadableError as exc:
         raise ExtractionError(uri, str(exc)) from exc
+    except (MemoryError, RecursionError):
+        raise  # what a process does with these, it says better
     # A parser may trip over broken bytes anywhere, with any error: none of them is a fault of ours
     # to be mended in the run, and each of them costs this document alone.
     except Exception as exc:
@@ -104,11 +112,7 @@ def _storable(value: Any) -> Any:
     return value.replace("\0", "").encode("utf-8", "replace").decode()
 
 
-def _decoded(
-    uri: str, raw: bytes, media_type: str | None
-) -> tuple[str, str, str, Mapping[str, Any]]:
-    decoded = decoding.decode(uri, raw)
-    media_type = media_type or media.media_type(uri, decoded.text)
+def _of_text(uri: str, decoded: Decoded, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
     metadata: dict[str, Any] = {"encoding": decoded.encoding}
     if decoded.replaced:
         metadata["replaced_bytes"] = decoded.replaced
@@ -121,7 +125,12 @@ def _decoded(
         values, _ = frontmatter.split(text)
         metadata = {**values, **metadata}
         title = str(values.get("title") or "").strip()
-    return media_type, text, title, metadata
+    return text, title, metadata
+
+
+def _read_as(uri: str, text: str) -> str:
+    kind = sniffing.text(uri, text)
+    return kind if kind in media.READ else media.PLAIN
 
 
 def _rendered(uri: str, text: str) -> tuple[str, str]:

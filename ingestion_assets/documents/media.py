@@ -11,11 +11,23 @@ PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+DOC = "application/msword"
+PPT = "application/vnd.ms-powerpoint"
 XLS = "application/vnd.ms-excel"
+ODT = "application/vnd.oasis.opendocument.text"
+ODP = "application/vnd.oasis.opendocument.presentation"
 ODS = "application/vnd.oasis.opendocument.spreadsheet"
 EPUB = "application/epub+zip"
 EMAIL = "message/rfc822"
+NOTEBOOK = "application/x-ipynb+json"
+JSON = "application/json"
+JSONL = "application/jsonl"
+CSV = "text/csv"
+ASCIIDOC = "text/asciidoc"
+ZIP = "application/zip"
+ENCRYPTED_OFFICE = "application/x-ole-encrypted"  # a name of our own: there is no standard one
 READ = (MARKDOWN, PLAIN, RST, HTML, PDF, DOCX, PPTX, XLSX, XLS, ODS, EPUB, EMAIL)
+HARMLESS = {MARKDOWN, PLAIN, RST}  # read in Python alone, in time that their size bounds
 
 _BY_SUFFIX = {
     ".md": MARKDOWN,
@@ -30,24 +42,6 @@ _BY_SUFFIX = {
     ".shtml": HTML,
 }
 
-_ZIP = b"PK\x03\x04"
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-
-# What a document of this name begins with; if it does not, its content is not what the name says.
-_DOCUMENTS = {
-    ".docx": (DOCX, _ZIP),
-    ".docm": (DOCX, _ZIP),
-    ".pptx": (PPTX, _ZIP),
-    ".pptm": (PPTX, _ZIP),
-    ".xlsx": (XLSX, _ZIP),
-    ".xlsm": (XLSX, _ZIP),
-    ".xls": (XLS, _OLE),
-    ".ods": (ODS, _ZIP),
-    ".epub": (EPUB, _ZIP),
-    ".eml": (EMAIL, b""),
-}
-_PDF_WITHIN = 1024  # bytes: some writers put others before it
-
 _HTML_START = re.compile(
     r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.I | re.S
 )
@@ -56,9 +50,9 @@ _HTML_START = re.compile(
 _SIGNATURES = (
     (b"%PDF-", "a PDF"),
     (b"{\\rtf", "an RTF document"),
-    (_ZIP, "a ZIP archive or an Office document"),
+    (b"PK\x03\x04", "a ZIP archive or an Office document"),
     (b"PK\x05\x06", "an empty ZIP archive"),
-    (_OLE, "an old or encrypted Office document"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old or encrypted Office document"),
     (b"\x89PNG\r\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"II*\x00", "a TIFF image"),
@@ -96,14 +90,6 @@ _WEAK_SIGNATURES = (
 # Text may hold form feeds, backspaces (man pages) and escapes (ISO-2022, terminal colours).
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\b\x1b")) + b"\x7f"
 _CONTROL_SHARE = 0.02
-
-
-def document(uri: str, raw: bytes) -> str | None:
-    """The media type of what is no text file: by its first bytes, and its name where they agree."""
-    if b"%PDF-" in raw[:_PDF_WITHIN]:
-        return PDF
-    kind, magic = _DOCUMENTS.get(PurePosixPath(uri).suffix.lower(), (None, b""))
-    return kind if raw.startswith(magic) else None
 
 
 def media_type(uri: str, text: str) -> str:

@@ -36,11 +36,16 @@ def main() -> None:
     parent, parent_death, program, *arguments = sys.argv[1:]
     if os.geteuid() == 0:
         _become(server_uid())
-    if sys.platform == "linux":
-        _prctl(_SET_PARENT_DEATH_SIGNAL, int(parent_death))
-    if os.getppid() != int(parent):
-        sys.exit("the process that started this server is gone")
+    die_with_parent(int(parent), int(parent_death))
     os.execv(program, [program, *arguments])
+
+
+def die_with_parent(parent: int, parent_death: int) -> None:
+    """Get a signal when the thread that started this process ends; only Linux sends one."""
+    if sys.platform == "linux":
+        _prctl(_SET_PARENT_DEATH_SIGNAL, parent_death)
+    if os.getppid() != parent:
+        sys.exit("the process that started this one is gone")
 
 
 def _become(uid: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import BinaryIO, ClassVar
 
 from ingestion_assets.errors import SourceError
 from ingestion_assets.sources import globs
@@ -47,6 +47,9 @@ class Folder:
 
     def read(self, wanted: Iterable[Found | Record]) -> Iterator[Read]:
         return (attempt(self._source, found.uri) for found in wanted)
+
+    def opened(self, uri: str) -> BinaryIO:
+        return opened(self._source, uri)
 
     def present(self) -> Counter[str]:
         return Counter(map(ending, names(self._source)))
@@ -131,7 +134,7 @@ def read(source: Source, uri: str) -> Record | Absent:
         SourceError: not readable, too large, no longer a regular file below the root.
     """
     try:
-        with open(_open(source, uri), "rb") as file:
+        with opened(source, uri) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise SourceError(uri, "is no regular file any more")
@@ -174,6 +177,16 @@ def printable(uri: str) -> str:
 def refused(uri: str, exc: OSError) -> SourceError:
     """The error of a document that the system refuses to read."""
     return SourceError(uri, f"cannot be read ({exc.strerror}); permit it or exclude it")
+
+
+def opened(source: Source, uri: str) -> BinaryIO:
+    """The file, to be read; whether it is still a regular one is for the caller to see.
+
+    Raises:
+        OSError: it is gone, or not readable.
+        SourceError: it leads outside the root.
+    """
+    return open(_open(source, uri), "rb")
 
 
 def is_empty(source: Source) -> bool:

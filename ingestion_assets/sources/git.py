@@ -5,7 +5,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import ClassVar
+from typing import BinaryIO, ClassVar
 
 from ingestion_assets.errors import ConfigError, SourceError
 from ingestion_assets.sources import files, globs
@@ -55,6 +55,9 @@ class WorkTree:
         for found in wanted:
             read = files.attempt(self._source, found.uri)
             yield replace(read, provenance=commit) if isinstance(read, Record) else read
+
+    def opened(self, uri: str) -> BinaryIO:
+        return files.opened(self._source, uri)
 
     def present(self) -> Counter[str]:
         root = self._source.root

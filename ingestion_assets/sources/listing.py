@@ -1,11 +1,13 @@
 """Documents by name, size and time in, a digest for each partition of their source out."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
 from ingestion_assets.errors import SourceError
+from ingestion_assets.sources import archives
 from ingestion_assets.sources.origin import Found
 from ingestion_assets.sources.origins import origin
 from ingestion_assets.sources.source import Source
@@ -33,7 +35,7 @@ def digests(source: Source, stored: Iterable[Found] | None = None) -> dict[str, 
         now = datetime.now(UTC)
         return {key: of_time(source, now) for key in source.partition_keys()}
     sums = dict.fromkeys(source.partition_keys(), _of_settings(source))
-    for found in listed:
+    for found in _whole(listed):
         if isinstance(found, SourceError):
             for key in sums:
                 sums[key] += _mark(str(found))
@@ -60,6 +62,18 @@ def interval(source: Source) -> float | None:
 def mark(source: Source) -> str:
     """Names a source with all its settings."""
     return _shown(_of_settings(source))
+
+
+def _whole(listed: Iterable[Found | SourceError]) -> Iterator[Found | SourceError]:
+    """Of an archive itself in the place of its members, which have its size and time."""
+    seen: set[str] = set()
+    for found in listed:
+        archive = archives.owner(found.uri)
+        if archive == found.uri or isinstance(found, SourceError):
+            yield found
+        elif archive not in seen:
+            seen.add(archive)
+            yield replace(found, uri=archive)
 
 
 def _of_settings(source: Source) -> int:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Protocol
+from typing import BinaryIO, ClassVar, Protocol
 
 from ingestion_assets.errors import SourceError
 from ingestion_assets.sources.record import Record
@@ -84,6 +84,9 @@ class Origin(Protocol):
         Args:
             wanted: taken one by one, or all at once before the first is read.
         """
+
+    def opened(self, uri: str) -> BinaryIO | None:
+        """A document's file, to be looked into; None if it would have to be fetched first."""
 
     def present(self) -> Counter[str]:
         """How many documents all partitions have, by the ending of the uri; after `listed`."""

@@ -84,6 +84,9 @@ class Rows:
         for uri in left:
             yield Absent(uri)
 
+    def opened(self, uri: str) -> None:
+        return None
+
     def present(self) -> Counter[str]:
         return self._there
 

@@ -42,6 +42,9 @@ class Function:
     def read(self, wanted: Iterable[Found | Record]) -> Iterator[Record]:
         return (record for record in wanted if isinstance(record, Record))
 
+    def opened(self, uri: str) -> None:
+        return None
+
     def present(self) -> Counter[str]:
         return self._yielded
 

@@ -1,17 +1,21 @@
 """A partition's documents and what the store knows of them in, the difference out."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from itertools import islice
+from typing import BinaryIO
 from uuid import UUID
 
-from ingestion_assets import documents
 from ingestion_assets.changes import Changes
 from ingestion_assets.documents.document import Document, Known
+from ingestion_assets.documents.processes import Extractors, Limits, Raw
 from ingestion_assets.errors import MassDeletionError, SourceError, UnsupportedMediaError
+from ingestion_assets.sources import archives
+from ingestion_assets.sources.changed import Changed
+from ingestion_assets.sources.counts import Counts, Failure
 from ingestion_assets.sources.origin import Absent, Found, Read, Unchanged, ending
 from ingestion_assets.sources.origins import origin
 from ingestion_assets.sources.record import Record, checked
@@ -25,44 +29,6 @@ _MOST_LOST = 1 / 3  # of a source's documents that may go unasked
 
 # A file changed so shortly before it was read may have changed once more within its time stamp.
 _RACY = timedelta(seconds=2)
-
-
-def document_id(source: str, uri: str) -> UUID:
-    """The id of a document; those of one source are neighbours in the index."""
-    own = blake2b(f"{source}\0{uri}".encode(), digest_size=12).digest()
-    return UUID(bytes=blake2b(source.encode(), digest_size=4).digest() + own)
-
-
-@dataclass(slots=True)
-class Counts:
-    """What became of a partition's documents.
-
-    Attributes:
-        seen: documents found: the sum of new, changed, touched, unchanged, failed and skipped, but
-            for failed folders and for what vanished again.
-        touched: same content, another time stamp.
-        skipped: content that is not text, and never was.
-        bytes_read: of all documents that were not known to be unchanged before they were read.
-    """
-
-    seen: int = 0
-    new: int = 0
-    changed: int = 0
-    touched: int = 0
-    unchanged: int = 0
-    gone: int = 0
-    failed: int = 0
-    skipped: int = 0
-    bytes_read: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A document, or a folder (with a slash at the end), that could not be read, and why."""
-
-    uri: str
-    error_class: str
-    message: str
 
 
 def _is_same(known: Known, found: Found) -> bool:
@@ -90,6 +56,7 @@ class Reconciliation:
     Args:
         elsewhere: counts what is stored of the source's other partitions, but for documents in
             the given folders, by the ending of their uris.
+        limits: of what the extraction of one document may cost.
         reread: read and write every document, whatever is stored of it.
         allow_deletion: delete what is gone, however much it is.
 
@@ -106,6 +73,7 @@ class Reconciliation:
         known: Mapping[str, Known],
         elsewhere: Callable[[Sequence[str]], Counter[str]],
         *,
+        limits: Limits | None = None,
         reread: bool = False,
         allow_deletion: bool = False,
     ) -> None:
@@ -117,14 +85,15 @@ class Reconciliation:
         self._partition_key = partition_key
         self._known = known
         self._elsewhere = elsewhere
+        self._limits = limits or Limits()
         self._reread = reread
         self._allow_deletion = allow_deletion
         self._kept: set[str] = set()  # uris of what is there, and of folders that failed
-        self._folders: list[str] = []  # those that failed
+        self._folders: list[str] = []  # and archives, those that failed
         self._asked_at = datetime.now(UTC)  # for the latest content
         self._vanished = 0  # stored ones that were listed, and gone when they were to be read
 
-    def __iter__(self) -> Iterator[Changes[Document]]:
+    def __iter__(self) -> Generator[Changes[Document], None, None]:
         batch: list[Document] = []
         size = 0
         for document in self._documents():
@@ -141,14 +110,22 @@ class Reconciliation:
             yield Changes(gone=ids)
 
     def _documents(self) -> Iterator[Document]:
+        with Extractors(self._limits) as extractors:
+            for changed, extract in extractors.each(self._changed()):
+                if isinstance(extract, SourceError):
+                    self._fail(extract)
+                else:
+                    self._count(changed)
+                    yield changed.document(self._source, self._partition_key, extract)
+
+    def _changed(self) -> Iterator[tuple[Raw, Changed]]:
+        """What is to be extracted."""
         for read in self._origin.read(self._wanted()):
             try:
-                document = self._examine(read)
+                for changed in self._examined(read):
+                    yield changed.raw(), changed
             except SourceError as exc:
                 self._fail(exc)
-            else:
-                if document:
-                    yield document
 
     def _wanted(self) -> Iterator[Found | Record]:
         """What there is of the partition and may have changed; all is taken down as kept."""
@@ -176,38 +153,75 @@ class Reconciliation:
         self._kept.add(error.uri)
         self._fail(error)
 
-    def _examine(self, read: Read) -> Document | None:
-        """The document to store, or None if the stored one is right or the document is gone."""
+    def _examined(self, read: Read) -> Iterator[Changed]:
+        """What is to be stored of a document, or of each document in an archive."""
         if isinstance(read, SourceError):
             raise read
         if isinstance(read, Absent):
             self._kept.discard(read.uri)
             self._vanished += read.uri in self._known
-            return None
-        if isinstance(read, Unchanged):
+        elif isinstance(read, Unchanged):
             self.counts.unchanged += 1
-            return None
-        record = checked(read, self._source.max_bytes)
+        else:
+            record = checked(read, self._source.max_bytes)
+            size = len(record.raw())
+            self.counts.bytes_read += size
+            for one in self._members(record) if archives.is_archive(record) else (record,):
+                if changed := self._examine(one, size):
+                    yield changed
+
+    def _members(self, archive: Record) -> Iterator[Record]:
+        """An archive's documents, which are counted in its place."""
+        self.counts.seen -= 1
+        for member in archives.members(archive, self._source.max_bytes):
+            self.counts.seen += 1
+            self._kept.add(member.uri)
+            if isinstance(member, SourceError):
+                self._fail(member)
+            else:
+                yield member
+
+    def _examine(self, record: Record, size: int) -> Changed | None:
+        """What to store, or None if what is stored is right."""
         known, now = self._known.get(record.uri), self._asked_at
-        self.counts.bytes_read += len(record.raw())
         content_hash = self._source.content_hash(record.identity())
         same = known is not None and known.content_hash == content_hash
         modified_at = record.modified_at or (known.modified_at if known and same else now)
-        if same and self._is_noted(replace(record, modified_at=modified_at)):
+        record = replace(record, modified_at=modified_at)
+        if same and self._is_noted(record, size):
             self.counts.unchanged += 1
             return None
-        document = self._document(replace(record, modified_at=modified_at), content_hash, now)
-        self._count(known is None, same)
-        return document
+        return Changed(record, content_hash, size, now, is_new=known is None, is_same=same)
 
     def _unlike_stored(self, found: Found | Record) -> Found | Record | None:
         """What is to be read, with the validator to read it by; None if it is as it is stored."""
-        known = self._fresh(found.uri)
-        if known is None or isinstance(found, Record):
+        if isinstance(found, Record):
             return found
+        known = self._fresh(found.uri)
+        if known is None:
+            return None if self._is_stored_archive(found) else found
         if _is_same(known, found):
             return None
         return replace(found, validator=found.validator or known.validator)
+
+    def _is_stored_archive(self, found: Found) -> bool:
+        """Whether each member of an archive is stored as it is; they are taken down if so."""
+        uris: set[str] = set()
+        if archives.is_named(found.uri) and (file := self._opened(found.uri)):
+            with file:
+                uris = archives.listed(found.uri, file)
+        stored = list(filter(None, map(self._fresh, uris)))
+        if not uris or len(stored) < len(uris) or not all(_is_same(k, found) for k in stored):
+            return False
+        self._kept |= uris
+        self.counts.seen += len(uris) - 1
+        self.counts.unchanged += len(uris) - 1
+        return True
+
+    def _opened(self, uri: str) -> BinaryIO | None:
+        with suppress(OSError, SourceError):  # reading it will say what is wrong
+            return self._origin.opened(uri)
+        return None
 
     def _fresh(self, uri: str) -> Known | None:
         """What is stored of a document, if it need not be stored again in any case."""
@@ -215,44 +229,27 @@ class Reconciliation:
         fresh = known and not self._reread and self._source.made(known.content_hash)
         return known if fresh else None
 
-    def _is_noted(self, record: Record) -> bool:
-        """Whether the time and the validator of a document are as they are stored."""
+    def _is_noted(self, record: Record, size: int) -> bool:
+        """Whether size, time and validator of a document are as they are stored."""
         known = self._fresh(record.uri)
-        return known is not None and (known.modified_at, known.validator) == (
+        return known is not None and (known.bytes, known.modified_at, known.validator) == (
+            size,
             record.modified_at,
             record.provenance.get("validator", known.validator),
         )
 
-    def _count(self, new: bool, same: bool) -> None:
-        if new:
+    def _count(self, changed: Changed) -> None:
+        if changed.is_new:
             self.counts.new += 1
-        elif same:
+        elif changed.is_same:
             self.counts.touched += 1
         else:
             self.counts.changed += 1
 
-    def _document(self, record: Record, content_hash: bytes, now: datetime) -> Document:
-        raw, own = record.raw(), {**record.metadata, **record.provenance}
-        extract = documents.extract(record.uri, raw, record.media_type)
-        return Document(
-            document_id=document_id(self._source.name, record.uri),
-            source=self._source.name,
-            partition_key=self._partition_key,
-            uri=record.uri,
-            media_type=extract.media_type,
-            title=record.title or extract.title,
-            text=extract.text,
-            content_hash=content_hash,
-            metadata={**self._source.metadata, **extract.metadata, **own},
-            domain=self._source.domain,
-            category=self._source.category,
-            bytes=len(raw),
-            modified_at=record.modified_at or now,
-            ingested_at=now,
-        )
-
     def _fail(self, exc: SourceError) -> None:
         failure = Failure(exc.uri, type(exc).__name__, str(exc))
+        if archives.is_named(exc.uri):
+            self._folders.append(archives.inside(exc.uri))
         if isinstance(exc, UnsupportedMediaError) and exc.uri not in self._known:
             self.counts.skipped += 1
             self.skipped.append(failure)
@@ -271,7 +268,7 @@ class Reconciliation:
         return gone
 
     def _has_failed(self, uri: str) -> bool:
-        """Whether a folder of a document cannot be read, so that nobody knows if it is gone."""
+        """Whether its folder or archive cannot be read, so that nobody knows if it is gone."""
         return uri.startswith(tuple(self._folders))
 
     def _refuse_accidents(self) -> None:
@@ -280,7 +277,8 @@ class Reconciliation:
         A new document makes up for one that is gone, if it ends alike: it may have been renamed.
         """
         stored = self._elsewhere(self._folders) + Counter(
-            ending(uri) for uri in self._known if not self._has_failed(uri)
+            ending(uri)
+            for uri in {archives.owner(uri) for uri in self._known if not self._has_failed(uri)}
         )
         total, lost = stored.total(), (stored - self._origin.present()).total()
         name = self._source.name

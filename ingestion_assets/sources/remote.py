@@ -61,6 +61,9 @@ class Store:
                 for found, path in zip(batch, paths, strict=True):
                     yield self._document(found, contents[path])
 
+    def opened(self, uri: str) -> None:
+        return None
+
     def present(self) -> Counter[str]:
         return self._there
 

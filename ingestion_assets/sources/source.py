@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from ingestion_assets import documents
 from ingestion_assets.errors import ConfigError
-from ingestion_assets.sources import globs
+from ingestion_assets.sources import archives, globs
 from ingestion_assets.sources.addresses import (
     ORIGINS,
     Query,
@@ -138,8 +138,11 @@ class Source:
         return [self._key(bucket) for bucket in range(self.buckets)]
 
     def partition_key(self, uri: str) -> str:
-        """The partition a document belongs to; the same for ever, while `buckets` is."""
-        digest = blake2b(uri.encode(), digest_size=8).digest()
+        """The partition a document belongs to; the same for ever, while `buckets` is.
+
+        All members of an archive belong to that of the archive.
+        """
+        digest = blake2b(archives.owner(uri).encode(), digest_size=8).digest()
         return self._key(int.from_bytes(digest) % self.buckets)
 
     def content_hash(self, raw: bytes) -> bytes:

@@ -58,12 +58,16 @@ def elsewhere(
 ) -> Counter[str]:
     """Documents of a source's other partitions by the ending of their uris, as `.md`.
 
+    An archive counts as one, whatever is in it.
+
     Args:
         folders: that end with a slash; what lies below them is left out.
     """
     rows = connection.execute(
-        "SELECT coalesce(substring(uri from '\\.[^./]*$'), ''), count(*) FROM ingestion.documents"
-        " WHERE source = %s AND partition_key <> %s AND NOT uri ^@ ANY(%s) GROUP BY 1",
+        "SELECT coalesce(substring(uri from '\\.[^./]*$'), ''), count(*) FROM"
+        " (SELECT DISTINCT regexp_replace(uri, '(?i)(\\.zip)!/.*$', '\\1') AS uri"
+        " FROM ingestion.documents"
+        " WHERE source = %s AND partition_key <> %s AND NOT uri ^@ ANY(%s)) AS whole GROUP BY 1",
         (source, partition_key, list(folders)),
     )
     return Counter(dict(rows))

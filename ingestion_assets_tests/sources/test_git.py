@@ -11,7 +11,7 @@ from ingestion_assets.errors import ConfigError, MassDeletionError, SourceError
 from ingestion_assets.sources import Source
 from ingestion_assets.sources.git import WorkTree
 from ingestion_assets.sources.listing import digests
-from ingestion_assets_tests.sources.test_reconcile import LONG_AGO, Store, counts, put
+from ingestion_assets_tests.sources.given import LONG_AGO, Store, counts, put
 
 
 def git(folder: Path, *arguments: str) -> str:

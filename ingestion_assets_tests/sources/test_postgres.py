@@ -15,7 +15,7 @@ from ingestion_assets.sources.listing import digests
 from ingestion_assets.sources.origin import Found
 from ingestion_assets.sources.origins import origin
 from ingestion_assets.sources.postgres import Rows
-from ingestion_assets_tests.sources.test_reconcile import Store, counts
+from ingestion_assets_tests.sources.given import Store, counts
 
 QUERY = """
 SELECT 'tickets/' || id AS uri, body AS text, subject AS title, changed AS modified_at, state

@@ -1,7 +1,7 @@
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -9,56 +9,10 @@ from uuid import UUID
 import pytest
 
 from ingestion_assets.changes import Changes
-from ingestion_assets.documents.document import Document, Known
+from ingestion_assets.documents.document import Document
 from ingestion_assets.errors import MassDeletionError, SourceError
-from ingestion_assets.sources import Reconciliation, Record, Source, document_id
-
-LONG_AGO = 1_700_000_000  # seconds
-
-
-def put(root: Path, uri: str, content: bytes = b"words", modified: float = LONG_AGO) -> Path:
-    path = root / uri
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    os.utime(path, (modified, modified))
-    return path
-
-
-class Store:
-    """What a store remembers, by uri, when it applies changes.
-
-    `changes` are those of the last run.
-    """
-
-    def __init__(self) -> None:
-        self.known: dict[str, Known] = {}
-        self.changes: list[Changes[Document]] = []
-
-    def run(self, source: Source, key: str = "handbook/00", **how: bool) -> Reconciliation:
-        own = {uri: k for uri, k in self.known.items() if source.partition_key(uri) == key}
-        others = [uri for uri in self.known if uri not in own]
-
-        def elsewhere(folders: Sequence[str]) -> Counter[str]:
-            return Counter(Path(u).suffix for u in others if not u.startswith(tuple(folders)))
-
-        reconciliation = Reconciliation(source, key, own, elsewhere, **how)
-        self.changes = list(reconciliation)
-        for change in self.changes:
-            for row in change.rows:
-                self.known[row.uri] = Known(
-                    document_id=row.document_id,
-                    bytes=row.bytes,
-                    modified_at=row.modified_at,
-                    ingested_at=row.ingested_at,
-                    content_hash=row.content_hash,
-                    validator=row.metadata.get("validator"),
-                )
-            self.known = {u: k for u, k in self.known.items() if k.document_id not in change.gone}
-        return reconciliation
-
-
-def counts(reconciliation: Reconciliation) -> dict[str, int]:
-    return {name: n for name, n in asdict(reconciliation.counts).items() if n}
+from ingestion_assets.sources import Reconciliation, Record, Source, document_id, files
+from ingestion_assets_tests.sources.given import LONG_AGO, Store, counts, put
 
 
 def changes_of(store: Store, source: Source) -> list[Changes[Document]]:
@@ -91,6 +45,21 @@ def test_unchanged_documents_are_not_read(root, source, store):
     run = store.run(source)
     assert store.changes == []
     assert counts(run) == {"seen": 1, "unchanged": 1}
+
+
+def test_a_document_counts_as_ingested_before_its_bytes_were_read(root, source, store, monkeypatch):
+    """Or a change between the two, within the same time stamp, would never be seen."""
+    read_at = []
+    read = files.read
+
+    def noted(*how):
+        read_at.append(datetime.now(UTC))
+        return read(*how)
+
+    monkeypatch.setattr(files, "read", noted)
+    put(root, "a.md")
+    store.run(source)
+    assert store.known["a.md"].ingested_at < read_at[0]
 
 
 def test_nothing_is_done_before_iterating(source):

@@ -14,7 +14,7 @@ from ingestion_assets.errors import ConfigError, MassDeletionError, SourceError
 from ingestion_assets.sources import Source
 from ingestion_assets.sources.listing import digests
 from ingestion_assets.sources.origins import origin
-from ingestion_assets_tests.sources.test_reconcile import LONG_AGO, Store, counts, put
+from ingestion_assets_tests.sources.given import LONG_AGO, Store, counts, put
 
 
 @pytest.fixture

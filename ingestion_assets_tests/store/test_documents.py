@@ -48,6 +48,15 @@ def test_other_partitions_are_counted_by_the_ending_of_uris(connection):
     assert documents.elsewhere(connection, "other", "notes/01", []) == Counter()
 
 
+def test_an_archive_counts_as_one_document_of_another_partition(connection):
+    sources.register(connection, "notes", "files", 2, {})
+    uris = ["a.zip!/x.md", "a.zip!/b.zip!/y.md", "c.ZIP!/z.md", "d.md"]
+    documents.write(connection, Changes([rows.document(uri) for uri in uris]))
+    found = documents.elsewhere(connection, "notes", "notes/01", [])
+    assert found == Counter({".zip": 1, ".ZIP": 1, ".md": 1})
+    assert documents.elsewhere(connection, "notes", "notes/01", ["a.zip!/"]).total() == 2
+
+
 def test_a_changed_document_keeps_its_chunks_and_vectors(connection):
     generation = rows.generation(connection)
     document, pieces = rows.store(connection, "a.md", ["one", "two"])

@@ -66,6 +66,9 @@ class Site:
                 if isinstance(found, Found):
                     yield self._page(client, found)
 
+    def opened(self, uri: str) -> None:
+        return None
+
     def present(self) -> Counter[str]:
         return self._there
 

@@ -10,7 +10,7 @@ from ingestion_assets.errors import MassDeletionError, SourceError
 from ingestion_assets.sources import Source
 from ingestion_assets.sources.web import client
 from ingestion_assets.sources.web.site import Site
-from ingestion_assets_tests.sources.test_reconcile import Store, counts
+from ingestion_assets_tests.sources.given import Store, counts
 from ingestion_assets_tests.sources.web.website import Page, Website
 
 MODIFIED = "Wed, 31 Jan 2024 12:00:00 GMT"

@@ -1,0 +1,60 @@
+"""A document that is to be stored, on its way through the extraction."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from uuid import UUID
+
+from ingestion_assets.documents.document import Document, Extract
+from ingestion_assets.documents.processes import Raw
+from ingestion_assets.sources.record import Record
+from ingestion_assets.sources.source import Source
+
+
+def document_id(source: str, uri: str) -> UUID:
+    """The id of a document; those of one source are neighbours in the index."""
+    own = blake2b(f"{source}\0{uri}".encode(), digest_size=12).digest()
+    return UUID(bytes=blake2b(source.encode(), digest_size=4).digest() + own)
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A document whose content, time or settings are not as they are stored.
+
+    Attributes:
+        size: of the file, in bytes; for a member of an archive, of the archive.
+        read_at: just before it was read.
+        is_same: only its time is another.
+    """
+
+    record: Record
+    content_hash: bytes
+    size: int
+    read_at: datetime
+    is_new: bool
+    is_same: bool
+
+    def raw(self) -> Raw:
+        """What is to be extracted."""
+        return Raw(self.record.uri, self.record.raw(), self.record.media_type)
+
+    def document(self, source: Source, partition_key: str, extract: Extract) -> Document:
+        """What is to be stored."""
+        record = self.record
+        own = {**record.metadata, **record.provenance}
+        return Document(
+            document_id=document_id(source.name, record.uri),
+            source=source.name,
+            partition_key=partition_key,
+            uri=record.uri,
+            media_type=extract.media_type,
+            title=record.title or extract.title,
+            text=extract.text,
+            content_hash=self.content_hash,
+            metadata={**source.metadata, **extract.metadata, **own},
+            domain=source.domain,
+            category=source.category,
+            bytes=self.size,
+            modified_at=record.modified_at or self.read_at,
+            ingested_at=self.read_at,
+        )
