@@ -95,6 +95,11 @@ def decode(uri: str, raw: bytes) -> Decoded:
     return Decoded(text, decoded.encoding, decoded.replaced, nuls)
 
 
+def storable(text: str) -> str:
+    """A text without what escapes can spell and Postgres cannot store: NULs, lone surrogates."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 def _unsupported(uri: str, kind: str) -> UnsupportedMediaError:
     return UnsupportedMediaError(uri, f"is {kind}, not text; exclude it or convert it to text")
 

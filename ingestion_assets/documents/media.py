@@ -7,7 +7,11 @@ MARKDOWN = "text/markdown"
 PLAIN = "text/plain"
 RST = "text/x-rst"
 HTML = "text/html"
-READ = (MARKDOWN, PLAIN, RST, HTML)
+CSV = "text/csv"
+JSON = "application/json"
+JSONL = "application/jsonl"
+
+READ = (MARKDOWN, PLAIN, RST, HTML, CSV, JSON, JSONL)
 
 _BY_SUFFIX = {
     ".md": MARKDOWN,
@@ -20,6 +24,12 @@ _BY_SUFFIX = {
     ".htm": HTML,
     ".xhtml": HTML,
     ".shtml": HTML,
+    ".csv": CSV,
+    ".tsv": CSV,
+    ".json": JSON,
+    ".geojson": JSON,
+    ".jsonl": JSONL,
+    ".ndjson": JSONL,
 }
 
 _HTML_START = re.compile(
@@ -80,7 +90,9 @@ def media_type(uri: str, text: str) -> str:
     suffix = suffixes[-1] if suffixes else ""
     if suffix in _BY_SUFFIX:
         return _BY_SUFFIX[suffix]
-    return HTML if suffix in {"", ".txt"} and _HTML_START.match(text[:4096]) else PLAIN
+    if suffix in {"", ".txt"} and _HTML_START.match(text[:4096]):
+        return HTML
+    return PLAIN
 
 
 def signature(raw: bytes) -> str | None:

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from ingestion_assets.documents.fields import FieldMap
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources.record import UNSTORABLE
 from ingestion_assets.sources.source import Source
@@ -23,6 +24,7 @@ _REMEDIES = {
     "list_type": "not a list; begin each entry with a dash",
     "tuple_type": "not a list; write it in brackets, or begin each entry with a dash",
     "dict_type": "not a mapping; write `key: value` lines",
+    "string_too_short": "is empty; write a path",
     "too_short": "must have at least one right entry",
     "string_type": "not a string; put it in quotes",
     "int_type": "not a whole number; write digits only, without quotes",
@@ -168,11 +170,13 @@ def _explained(error: ErrorDetails) -> str:
     if error["type"] in {"missing", "missing_argument"}:
         return "is missing; add it"
     if error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-        known = ["sources"] if len(error["loc"]) == 1 else [field.name for field in fields(Source)]
+        within = FieldMap if "fields" in error["loc"][:-1] else Source
+        known = ["sources"] if len(error["loc"]) == 1 else [field.name for field in fields(within)]
         close = get_close_matches(str(error["loc"][-1]), known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
         return f"is no known key; {hint}"
-    message = _REMEDIES.get(error["type"], error["msg"].removeprefix("Value error, "))
+    kind = "dict_type" if error["loc"][-1:] == ("fields",) else error["type"]
+    message = _REMEDIES.get(kind, error["msg"].removeprefix("Value error, "))
     return f"{error['input']!r}: {message[0].lower()}{message[1:]}"
 
 

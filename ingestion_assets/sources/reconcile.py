@@ -217,7 +217,7 @@ class Reconciliation:
 
     def _document(self, record: Record, content_hash: bytes, now: datetime) -> Document:
         raw = record.raw()
-        extract = documents.extract(record.uri, raw, record.media_type)
+        extract = documents.extract(record.uri, raw, record.media_type, self._source.fields)
         return Document(
             document_id=document_id(self._source.name, record.uri),
             source=self._source.name,

@@ -15,6 +15,8 @@ from ingestion_assets.documents.media import media_type
         ("README", "# words", "text/plain"),
         ("pip.dist-info/METADATA", "Name: pip", "text/plain"),
         ("code.py", "<html>", "text/plain"),
+        ("t.tsv", "", "text/csv"),
+        ("t.ndjson", "", "application/jsonl"),
         ("wiki/Main_Page", "<!-- saved -->\n<!DOCTYPE html><html>", "text/html"),
         ("page.txt", "\n<HTML><body>", "text/html"),
         (".hidden", "", "text/plain"),
