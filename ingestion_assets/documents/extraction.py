@@ -13,6 +13,7 @@ from ingestion_assets.documents import (
     jsontext,
     markdown,
     media,
+    notebook,
     plaintext,
     records,
     restructuredtext,
@@ -28,6 +29,7 @@ _TITLE_WITHIN = 65_536  # characters
 _READERS: dict[str, Callable[[str], Reading]] = {
     media.MARKDOWN: markdown.read,
     media.HTML: html.read,
+    media.NOTEBOOK: notebook.read,
 }
 _RECORD_READERS: dict[str, Callable[[str, FieldMap | None], Reading]] = {
     media.CSV: delimited.read,
@@ -36,6 +38,7 @@ _RECORD_READERS: dict[str, Callable[[str, FieldMap | None], Reading]] = {
 }
 _BLOCKS: dict[str, Callable[[str], list[Block]]] = {
     media.MARKDOWN: markdown.blocks,
+    media.NOTEBOOK: markdown.blocks,
     media.PLAIN: plaintext.blocks,
     media.RST: restructuredtext.blocks,
     **dict.fromkeys(_RECORD_READERS, records.blocks),

@@ -10,8 +10,9 @@ HTML = "text/html"
 CSV = "text/csv"
 JSON = "application/json"
 JSONL = "application/jsonl"
+NOTEBOOK = "application/x-ipynb+json"
 
-READ = (MARKDOWN, PLAIN, RST, HTML, CSV, JSON, JSONL)
+READ = (MARKDOWN, PLAIN, RST, HTML, CSV, JSON, JSONL, NOTEBOOK)
 
 _BY_SUFFIX = {
     ".md": MARKDOWN,
@@ -30,6 +31,7 @@ _BY_SUFFIX = {
     ".geojson": JSON,
     ".jsonl": JSONL,
     ".ndjson": JSONL,
+    ".ipynb": NOTEBOOK,
 }
 
 _HTML_START = re.compile(
