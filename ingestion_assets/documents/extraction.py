@@ -7,6 +7,7 @@ from typing import Any
 from lxml import etree
 
 from ingestion_assets.documents import (
+    asciidoc,
     decoding,
     delimited,
     html,
@@ -30,6 +31,7 @@ _READERS: dict[str, Callable[[str], Reading]] = {
     media.MARKDOWN: markdown.read,
     media.HTML: html.read,
     media.NOTEBOOK: notebook.read,
+    media.ASCIIDOC: asciidoc.read,
 }
 _RECORD_READERS: dict[str, Callable[[str, FieldMap | None], Reading]] = {
     media.CSV: delimited.read,
@@ -41,6 +43,7 @@ _BLOCKS: dict[str, Callable[[str], list[Block]]] = {
     media.NOTEBOOK: markdown.blocks,
     media.PLAIN: plaintext.blocks,
     media.RST: restructuredtext.blocks,
+    media.ASCIIDOC: asciidoc.blocks,
     **dict.fromkeys(_RECORD_READERS, records.blocks),
 }
 

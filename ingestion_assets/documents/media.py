@@ -7,12 +7,13 @@ MARKDOWN = "text/markdown"
 PLAIN = "text/plain"
 RST = "text/x-rst"
 HTML = "text/html"
+ASCIIDOC = "text/asciidoc"
 CSV = "text/csv"
 JSON = "application/json"
 JSONL = "application/jsonl"
 NOTEBOOK = "application/x-ipynb+json"
 
-READ = (MARKDOWN, PLAIN, RST, HTML, CSV, JSON, JSONL, NOTEBOOK)
+READ = (MARKDOWN, PLAIN, RST, HTML, ASCIIDOC, CSV, JSON, JSONL, NOTEBOOK)
 
 _BY_SUFFIX = {
     ".md": MARKDOWN,
@@ -25,6 +26,9 @@ _BY_SUFFIX = {
     ".htm": HTML,
     ".xhtml": HTML,
     ".shtml": HTML,
+    ".adoc": ASCIIDOC,
+    ".asciidoc": ASCIIDOC,
+    ".asc": ASCIIDOC,
     ".csv": CSV,
     ".tsv": CSV,
     ".json": JSON,

@@ -18,6 +18,7 @@ from ingestion_assets.documents.media import media_type
         ("t.tsv", "", "text/csv"),
         ("t.ndjson", "", "application/jsonl"),
         ("t.ipynb", "", "application/x-ipynb+json"),
+        ("t.adoc", "", "text/asciidoc"),
         ("wiki/Main_Page", "<!-- saved -->\n<!DOCTYPE html><html>", "text/html"),
         ("page.txt", "\n<HTML><body>", "text/html"),
         (".hidden", "", "text/plain"),
