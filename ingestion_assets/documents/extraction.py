@@ -18,6 +18,7 @@ from ingestion_assets.documents import (
     plaintext,
     records,
     restructuredtext,
+    source,
 )
 from ingestion_assets.documents.document import Block, BlockKind, Extract, Reading
 from ingestion_assets.documents.fields import FieldMap
@@ -82,6 +83,8 @@ def blocks(media_type: str, text: str) -> list[Block]:
     Every character that is not blank is in a block, but for a Markdown file's front matter. Any
     media type without a reader of its own is taken for Markdown that was rendered by `extract`.
     """
+    if media_type in media.SOURCE_CODE:
+        return source.blocks(media_type, text)
     return _BLOCKS.get(media_type, markdown.rendered_blocks)(text)
 
 
@@ -97,7 +100,7 @@ def _read(uri: str, media_type: str, text: str, fields: FieldMap | None) -> Read
 
 
 def _first_heading(media_type: str, text: str) -> str:
-    if media_type in _RECORD_READERS:
+    if media_type in _RECORD_READERS or media_type in media.SOURCE_CODE:
         return ""
     found = blocks(media_type, text[:_TITLE_WITHIN])
     return next((b.title for b in found if b.kind is BlockKind.HEADING and b.title), "")

@@ -13,7 +13,51 @@ JSON = "application/json"
 JSONL = "application/jsonl"
 NOTEBOOK = "application/x-ipynb+json"
 
-READ = (MARKDOWN, PLAIN, RST, HTML, ASCIIDOC, CSV, JSON, JSONL, NOTEBOOK)
+PYTHON = "text/x-python"
+JAVASCRIPT = "text/javascript"
+TYPESCRIPT = "text/x-typescript"
+TSX = "text/x-tsx"
+GO = "text/x-go"
+RUST = "text/x-rust"
+JAVA = "text/x-java"
+C = "text/x-c"
+CPP = "text/x-c++"
+CSHARP = "text/x-csharp"
+RUBY = "text/x-ruby"
+PHP = "text/x-php"
+SHELL = "text/x-sh"
+OTHER_SOURCE = "text/x-source"  # a language, or settings, without a grammar here
+SOURCE_CODE = (
+    PYTHON, JAVASCRIPT, TYPESCRIPT, TSX, GO, RUST, JAVA, C, CPP, CSHARP, RUBY, PHP, SHELL,
+    OTHER_SOURCE,
+)  # fmt: skip
+
+READ = (MARKDOWN, PLAIN, RST, HTML, ASCIIDOC, CSV, JSON, JSONL, NOTEBOOK, *SOURCE_CODE)
+
+_SOURCE_SUFFIXES = {
+    PYTHON: ".py .pyi .pyw",
+    JAVASCRIPT: ".js .mjs .cjs .jsx",
+    TYPESCRIPT: ".ts .mts .cts",
+    TSX: ".tsx",
+    GO: ".go",
+    RUST: ".rs",
+    JAVA: ".java",
+    C: ".c",
+    CPP: ".h .hh .hpp .hxx .cc .cpp .cxx",  # C++ reads the headers of C, too
+    CSHARP: ".cs",
+    RUBY: ".rb .rake .gemspec",
+    PHP: ".php",
+    SHELL: ".sh .bash",
+    OTHER_SOURCE: ".kt .kts .swift .scala .sql .lua .r .pl .pm .hs .ml .ex .exs .erl .clj .dart"
+    " .jl .f90 .m .zig .nim .groovy .ps1 .zsh .fish .css .scss .less .proto .graphql .tf .yaml"
+    " .yml .toml .ini .cfg .conf .pyx .pxd .cmake .gradle",
+}
+_INTERPRETERS = {
+    "python": PYTHON, "node": JAVASCRIPT, "ruby": RUBY, "php": PHP, "sh": SHELL, "bash": SHELL,
+    "dash": SHELL, "ksh": SHELL, "perl": OTHER_SOURCE, "lua": OTHER_SOURCE, "zsh": OTHER_SOURCE,
+    "awk": OTHER_SOURCE, "tclsh": OTHER_SOURCE, "make": OTHER_SOURCE,
+}  # fmt: skip
+_SHEBANG = re.compile(r"#!\s*(?:\S*/)?(?:env\s+(?:-\S+\s+|\w+=\S+\s+)*)?(?:\S*/)?([a-z]+)")
 
 _BY_SUFFIX = {
     ".md": MARKDOWN,
@@ -36,6 +80,7 @@ _BY_SUFFIX = {
     ".jsonl": JSONL,
     ".ndjson": JSONL,
     ".ipynb": NOTEBOOK,
+    **{suffix: kind for kind, suffixes in _SOURCE_SUFFIXES.items() for suffix in suffixes.split()},
 }
 
 _HTML_START = re.compile(
@@ -98,7 +143,8 @@ def media_type(uri: str, text: str) -> str:
         return _BY_SUFFIX[suffix]
     if suffix in {"", ".txt"} and _HTML_START.match(text[:4096]):
         return HTML
-    return PLAIN
+    shebang = _SHEBANG.match(text[:4096]) if not suffix else None
+    return _INTERPRETERS.get(shebang[1], PLAIN) if shebang else PLAIN
 
 
 def signature(raw: bytes) -> str | None:
