@@ -63,6 +63,8 @@ _LEVELS = {
     BlockKind.LIST: _ITEMS,
     BlockKind.CODE: _ROWS,
     BlockKind.TABLE: _ROWS,
+    BlockKind.RECORD: _ITEMS,
+    BlockKind.SYMBOL: _ROWS,
 }
 _WINDOW = 3  # characters looked at for each token wanted; a long word has about two
 
@@ -84,7 +86,7 @@ def cut(text: str, block: Block, limits: Limits, counter: TokenCounter) -> list[
 
     Prose is cut finer than need be, down to the overlap, so that pieces can share some of it.
     """
-    rows = block.kind in (BlockKind.CODE, BlockKind.TABLE)
+    rows = block.kind in (BlockKind.CODE, BlockKind.TABLE, BlockKind.SYMBOL)
     grain = limits.tokens if rows else limits.overlap or limits.tokens
     atoms = [Atom(block.start, block.end, limits.tokens + 1, Seam.BLOCK)]
     for separator, seam in _LEVELS[block.kind]:

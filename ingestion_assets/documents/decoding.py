@@ -3,6 +3,7 @@
 import codecs
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import charset_normalizer
 
@@ -73,6 +74,11 @@ class Decoded:
     replaced: int = 0
     nuls: int = 0
 
+    def metadata(self) -> dict[str, Any]:
+        """What is worth keeping of it, by name."""
+        damage = {"replaced_bytes": self.replaced, "removed_nuls": self.nuls}
+        return {"encoding": self.encoding, **{name: n for name, n in damage.items() if n}}
+
 
 def decode(uri: str, raw: bytes) -> Decoded:
     """Decode by byte order mark, shape, UTF-8, the declared charset, or else by statistics.
@@ -93,6 +99,11 @@ def decode(uri: str, raw: bytes) -> Decoded:
     nuls = decoded.text.count("\0")
     text = decoded.text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
     return Decoded(text, decoded.encoding, decoded.replaced, nuls)
+
+
+def storable(text: str) -> str:
+    """A text without what escapes can spell and Postgres cannot store: NULs, lone surrogates."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def unsupported(uri: str, kind: str) -> UnsupportedMediaError:

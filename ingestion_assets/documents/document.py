@@ -43,12 +43,25 @@ class UnreadableError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What the reader of a format makes of a decoded text.
+
+    Attributes:
+        title: empty if the format has none, or nobody gave it.
+    """
+
+    text: str
+    title: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Extract:
     """What the bytes of a document say.
 
     Attributes:
-        text: the text to chunk. Markdown, reStructuredText and plain text are kept as they are;
-            every other format is rendered as Markdown.
+        text: the text to chunk. Markdown, reStructuredText, AsciiDoc, source code and plain text
+            are kept as they are; every other format is rendered as Markdown, or as records.
     """
 
     media_type: str

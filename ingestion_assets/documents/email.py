@@ -70,7 +70,7 @@ class _Writer:
     def _body(self, part: MIMEPart) -> None:
         text = _text(part)
         if part.get_content_subtype() == "html":
-            self.rendering.markdown(html.render(text)[0])
+            self.rendering.markdown(html.read(text).text)
         else:
             self._plain(text)
 

@@ -30,7 +30,7 @@ def read(raw: bytes) -> tuple[str, str, dict[str, Any]]:
             if name in protected:
                 raise UnreadableError("the book is copy-protected; get it without protection")
             chapter = decoding.decode(name, _member(book, name)).text
-            rendering.markdown(html.render(chapter)[0])
+            rendering.markdown(html.read(chapter).text)
     metadata = {
         "author": _said(package, "creator"),
         "created": _said(package, "date"),

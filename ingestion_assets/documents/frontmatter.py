@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from ingestion_assets.documents import decoding
+
 _FENCED = re.compile(r"---[ \t]*\n(.*?\n)??(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
 _LARGEST = 65_536  # characters
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(\.\d{1,17})?")
@@ -50,13 +52,13 @@ def _plain(node: yaml.Node) -> Any:
     if isinstance(node, yaml.SequenceNode):
         return [_plain(value) for value in node.value]
     plain = isinstance(node, yaml.ScalarNode) and node.style is None
-    return _scalar(node.value) if plain else _clean(node.value)
+    return _scalar(node.value) if plain else decoding.storable(node.value)
 
 
 def _key(node: yaml.Node) -> str:
     if not isinstance(node, yaml.ScalarNode):
         raise yaml.constructor.ConstructorError(problem="a key that is no scalar")
-    return _clean(node.value)
+    return decoding.storable(node.value)
 
 
 def _scalar(word: str) -> Any:
@@ -64,9 +66,4 @@ def _scalar(word: str) -> Any:
         return _WORDS[word.lower()]
     if number := _NUMBER.fullmatch(word):
         return float(word) if number[1] else int(word)
-    return _clean(word)
-
-
-def _clean(text: str) -> str:
-    """Escapes can spell what Postgres cannot store: NULs and lone surrogates."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
+    return decoding.storable(word)

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
+from ingestion_assets.documents.document import Reading
+from ingestion_assets.documents.landmarks import Landmarks
 from ingestion_assets.documents.rendering import escaped, fenced, table_lines
-
-_DROPPED = {"script", "style", "noscript", "template", "nav", "svg", "iframe", "object", "canvas"}
-_NOT_SHOWN = re.compile(r"display\s*:\s*none", re.I)
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _BLOCKS = {
@@ -22,6 +21,7 @@ _BLOCKS = {
     "tfoot", "thead",
 }  # fmt: skip
 
+_ANCHORS = {"#", "¶", "§", "🔗"}  # links from a heading to itself
 _BREAK = "\0"  # a forced line break: the parser lets no NUL through
 _DEEPEST = 8  # containers; deeper ones are not indented further
 _LARGEST_CELL = 1000  # characters; more means that the table lays out a page
@@ -42,11 +42,11 @@ class _Table:
         self.cell.clear()
 
 
-def render(text: str) -> tuple[str, str]:
-    """The page's text as Markdown, and its title.
+def read(text: str) -> Reading:
+    """The main content of a page as Markdown, and the page's title.
 
-    Every word of the body is kept, in order, but for what is hidden, navigation or script. Links
-    and emphasis become their text; row and column spans are not drawn.
+    Every word of it is kept, in order, but for what is hidden, navigation or script. Links and
+    emphasis become their text; row and column spans are not drawn.
 
     Raises:
         lxml.etree.LxmlError: not to be parsed at all.
@@ -58,17 +58,17 @@ def render(text: str) -> tuple[str, str]:
         huge_tree=True,
     )
     etree.fromstring(text.encode(), parser)
-    return "\n".join(writer.lines).strip("\n"), " ".join("".join(writer.title).split())
+    return writer.reading()
 
 
 class _Writer:
     """Target of lxml's parser: elements and text in, lines of Markdown out."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.title: list[str] = []
+        self._lines: list[str] = []
+        self._title: list[str] = []
         self._inline: list[str] = []  # text of the open paragraph
-        self._dropped = 0  # open elements, from the outermost that is dropped
+        self._landmarks = Landmarks()
         self._titles = 0
         self._pre = 0
         self._language = ""
@@ -80,9 +80,12 @@ class _Writer:
         self._tables: list[_Table] = []
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        if self._dropped or _is_dropped(tag, attributes):
-            self._dropped += 1
-        elif tag == "br":
+        if self._landmarks.begins(tag, attributes):
+            self._flush()
+        self._landmarks.start(tag, attributes, len(self._lines))
+        if self._landmarks.dropped:
+            return
+        if tag == "br":
             self._inline.append("\n" if self._pre else _BREAK)
         elif tag == "title":
             self._titles += 1
@@ -94,23 +97,27 @@ class _Writer:
             self._start_block(tag)
 
     def end(self, tag: str) -> None:
-        if self._dropped:
-            self._dropped -= 1
-        elif tag == "title":
-            self._titles -= 1
-        elif tag == "pre":
-            self._end_pre()
-        else:
-            self._end_block(tag)
+        if not self._landmarks.dropped:
+            if tag == "title":
+                self._titles -= 1
+            elif tag == "pre":
+                self._end_pre()
+            else:
+                self._end_block(tag)
+        self._landmarks.end(len(self._lines))
 
     def data(self, data: str) -> None:
-        if self._titles and not self._dropped:
-            self.title.append(data)
-        elif not self._dropped:
-            self._inline.append(data)
+        is_mark = self._heading and data.strip() in _ANCHORS
+        if not self._landmarks.dropped and not is_mark:
+            (self._title if self._titles else self._inline).append(data)
 
     def close(self) -> None:
         self._flush()
+
+    def reading(self) -> Reading:
+        """The main content, after the end of the page."""
+        text = "\n".join(self._landmarks.main(self._lines)).strip("\n")
+        return Reading(text, " ".join("".join(self._title).split()))
 
     def _start_block(self, tag: str) -> None:
         if tag in _HEADINGS:
@@ -203,10 +210,10 @@ class _Writer:
 
     def _write(self, lines: Sequence[str]) -> None:
         begins_item = self._lead is not None
-        if self.lines and not (begins_item and self._in_list):
-            self.lines.append("")
+        if self._lines and not (begins_item and self._in_list):
+            self._lines.append("")
         for line in lines:
-            self.lines.append((self._prefix() + line).rstrip())
+            self._lines.append((self._prefix() + line).rstrip())
             self._lead = None
         self._in_list = bool(self._indents)
 
@@ -214,7 +221,7 @@ class _Writer:
         if tag == "table":
             if self._tables:
                 self._tables[-1].layout = True
-            self._tables.append(_Table(len(self.lines), self._lead))
+            self._tables.append(_Table(len(self._lines), self._lead))
         elif self._tables and (tag == "tr" or (tag != "caption" and not self._tables[-1].rows)):
             self._tables[-1].rows.append([])
 
@@ -225,7 +232,7 @@ class _Writer:
         if tag in {"td", "th"}:
             table.end_cell()
         elif tag == "caption" and not table.rows:  # a paragraph before the table
-            table.start, table.lead = len(self.lines), None
+            table.start, table.lead = len(self._lines), None
             table.cell.clear()
         elif tag == "table":
             self._tables.pop()
@@ -239,21 +246,9 @@ class _Writer:
         large = any(len(cell) > _LARGEST_CELL for row in rows for cell in row)
         if table.layout or width < 2 or large:
             return
-        del self.lines[table.start :]
+        del self._lines[table.start :]
         self._lead = table.lead
         self._write(table_lines(rows))
-
-
-def _is_dropped(tag: str, attributes: Mapping[str, str]) -> bool:
-    if tag in {"html", "body"}:  # hidden until a script has run
-        return False
-    return (
-        tag in _DROPPED
-        or "hidden" in attributes
-        or attributes.get("role") == "navigation"
-        or "headerlink" in attributes.get("class", "").split()
-        or bool(_NOT_SHOWN.search(attributes.get("style", "")))
-    )
 
 
 def _language(attributes: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from ingestion_assets.documents import frontmatter
-from ingestion_assets.documents.document import Block, BlockKind
+from ingestion_assets.documents.document import Block, BlockKind, Reading
 from ingestion_assets.documents.marks import Marks
 
 # Only lines matter: without `inline` nothing is parsed inside them, without `normalize` line n of
@@ -26,6 +26,12 @@ _KINDS_ON_TOP = {
     "html_block": BlockKind.PARAGRAPH,
     "hr": BlockKind.PARAGRAPH,
 }
+
+
+def read(text: str) -> Reading:
+    """The text as it is, with the values of its front matter."""
+    values, _ = frontmatter.split(text)
+    return Reading(text, str(values.get("title") or "").strip(), values)
 
 
 def blocks(text: str) -> list[Block]:

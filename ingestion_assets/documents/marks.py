@@ -1,5 +1,6 @@
 """Marked lines in, blocks with exact offsets out."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -35,6 +36,18 @@ class Marks:
         """Make the lines from `first` up to `end` one block."""
         end = min(end, len(self.lines))
         self._marks[first:end] = [_Mark(kind, level, title)] * (end - first)
+
+    def extend(self, first: int, end: int) -> None:
+        """Give the lines from `first` up to `end` to the block of the line before them."""
+        self._marks[first:end] = [self._marks[first - 1]] * (end - first)
+
+    def paragraphs(self) -> Iterator[tuple[int, int]]:
+        """First line and end of each run of lines that are not blank."""
+        at = 0
+        for blank, group in groupby(self.lines, key=lambda line: not line.strip()):
+            first, at = at, at + sum(1 for _ in group)
+            if not blank:
+                yield first, at
 
     def blocks(self) -> list[Block]:
         """The blocks in order; lines without a mark are paragraphs, blank ones nothing."""

@@ -26,8 +26,63 @@ CSV = "text/csv"
 ASCIIDOC = "text/asciidoc"
 ZIP = "application/zip"
 ENCRYPTED_OFFICE = "application/x-ole-encrypted"  # a name of our own: there is no standard one
-READ = (MARKDOWN, PLAIN, RST, HTML, PDF, DOCX, PPTX, XLSX, XLS, ODS, EPUB, EMAIL)
-HARMLESS = {MARKDOWN, PLAIN, RST}  # read in Python alone, in time that their size bounds
+
+PYTHON = "text/x-python"
+JAVASCRIPT = "text/javascript"
+TYPESCRIPT = "text/x-typescript"
+TSX = "text/x-tsx"
+GO = "text/x-go"
+RUST = "text/x-rust"
+JAVA = "text/x-java"
+C = "text/x-c"
+CPP = "text/x-c++"
+CSHARP = "text/x-csharp"
+RUBY = "text/x-ruby"
+PHP = "text/x-php"
+SHELL = "text/x-sh"
+OTHER_SOURCE = "text/x-source"  # a language, or settings, without a grammar here
+SOURCE_CODE = (
+    PYTHON, JAVASCRIPT, TYPESCRIPT, TSX, GO, RUST, JAVA, C, CPP, CSHARP, RUBY, PHP, SHELL,
+    OTHER_SOURCE,
+)  # fmt: skip
+
+BINARY = (PDF, DOCX, PPTX, XLSX, XLS, ODS, EPUB, EMAIL)
+READ = (
+    MARKDOWN, PLAIN, RST, HTML, ASCIIDOC, CSV, JSON, JSONL, NOTEBOOK, *SOURCE_CODE, *BINARY,
+)  # fmt: skip
+HARMLESS = {
+    MARKDOWN,
+    PLAIN,
+    RST,
+    ASCIIDOC,
+    NOTEBOOK,
+    *SOURCE_CODE,
+}  # read in Python alone, in time that their size bounds
+
+_SOURCE_SUFFIXES = {
+    PYTHON: ".py .pyi .pyw",
+    JAVASCRIPT: ".js .mjs .cjs .jsx",
+    TYPESCRIPT: ".ts .mts .cts",
+    TSX: ".tsx",
+    GO: ".go",
+    RUST: ".rs",
+    JAVA: ".java",
+    C: ".c",
+    CPP: ".h .hh .hpp .hxx .cc .cpp .cxx",  # C++ reads the headers of C, too
+    CSHARP: ".cs",
+    RUBY: ".rb .rake .gemspec",
+    PHP: ".php",
+    SHELL: ".sh .bash",
+    OTHER_SOURCE: ".kt .kts .swift .scala .sql .lua .r .pl .pm .hs .ml .ex .exs .erl .clj .dart"
+    " .jl .f90 .m .zig .nim .groovy .ps1 .zsh .fish .css .scss .less .proto .graphql .tf .yaml"
+    " .yml .toml .ini .cfg .conf .pyx .pxd .cmake .gradle",
+}
+_INTERPRETERS = {
+    "python": PYTHON, "node": JAVASCRIPT, "ruby": RUBY, "php": PHP, "sh": SHELL, "bash": SHELL,
+    "dash": SHELL, "ksh": SHELL, "perl": OTHER_SOURCE, "lua": OTHER_SOURCE, "zsh": OTHER_SOURCE,
+    "awk": OTHER_SOURCE, "tclsh": OTHER_SOURCE, "make": OTHER_SOURCE,
+}  # fmt: skip
+_SHEBANG = re.compile(r"#!\s*(?:\S*/)?(?:env\s+(?:-\S+\s+|\w+=\S+\s+)*)?(?:\S*/)?([a-z]+)")
 
 _BY_SUFFIX = {
     ".md": MARKDOWN,
@@ -40,6 +95,17 @@ _BY_SUFFIX = {
     ".htm": HTML,
     ".xhtml": HTML,
     ".shtml": HTML,
+    ".adoc": ASCIIDOC,
+    ".asciidoc": ASCIIDOC,
+    ".asc": ASCIIDOC,
+    ".csv": CSV,
+    ".tsv": CSV,
+    ".json": JSON,
+    ".geojson": JSON,
+    ".jsonl": JSONL,
+    ".ndjson": JSONL,
+    ".ipynb": NOTEBOOK,
+    **{suffix: kind for kind, suffixes in _SOURCE_SUFFIXES.items() for suffix in suffixes.split()},
 }
 
 _HTML_START = re.compile(
@@ -100,7 +166,10 @@ def media_type(uri: str, text: str) -> str:
     suffix = suffixes[-1] if suffixes else ""
     if suffix in _BY_SUFFIX:
         return _BY_SUFFIX[suffix]
-    return HTML if suffix in {"", ".txt"} and _HTML_START.match(text[:4096]) else PLAIN
+    if suffix in {"", ".txt"} and _HTML_START.match(text[:4096]):
+        return HTML
+    shebang = _SHEBANG.match(text[:4096]) if not suffix else None
+    return _INTERPRETERS.get(shebang[1], PLAIN) if shebang else PLAIN
 
 
 def signature(raw: bytes) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 import python_calamine as calamine
 
 from ingestion_assets.documents.document import UnreadableError
-from ingestion_assets.documents.rows import record
+from ingestion_assets.documents.records import joined, rendered
 
 _HEADERS_WITHIN = 10  # rows
 
@@ -45,7 +45,7 @@ def _read(raw: bytes) -> tuple[str, str, dict[str, Any]]:
     if not sheets:
         raise UnreadableError("the workbook has no filled cell in a visible sheet; exclude it")
     hidden = len(workbook.sheet_names) - len(shown)
-    return "\n\n".join(sheets), "", {"sheets": len(shown), "hidden_sheets": hidden}
+    return joined(sheets), "", {"sheets": len(shown), "hidden_sheets": hidden}
 
 
 def _sheet(name: str, workbook: calamine.CalamineWorkbook) -> Iterator[str]:
@@ -57,10 +57,14 @@ def _sheet(name: str, workbook: calamine.CalamineWorkbook) -> Iterator[str]:
     head = _head(rows)
     bare = [""] * len(rows[0])
     for row in rows[:head]:
-        yield record(bare, row)
+        yield _record(bare, row)
     headers = [" ".join(cell.split()) for cell in rows[head]]
     below = rows[head + 1 :]
-    yield from (record(headers, row) for row in below) if below else [record(bare, rows[head])]
+    yield from (_record(headers, row) for row in below) if below else [_record(bare, rows[head])]
+
+
+def _record(headers: Sequence[str], row: Sequence[str]) -> str:
+    return rendered(zip(headers, (" ".join(cell.split()) for cell in row), strict=True))
 
 
 def _head(rows: Sequence[Sequence[str]]) -> int:

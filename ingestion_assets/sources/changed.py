@@ -6,6 +6,7 @@ from hashlib import blake2b
 from uuid import UUID
 
 from ingestion_assets.documents.document import Document, Extract
+from ingestion_assets.documents.fields import FieldMap
 from ingestion_assets.documents.processes import Raw
 from ingestion_assets.sources.record import Record
 from ingestion_assets.sources.source import Source
@@ -34,9 +35,9 @@ class Changed:
     is_new: bool
     is_same: bool
 
-    def raw(self) -> Raw:
+    def raw(self, fields: FieldMap | None) -> Raw:
         """What is to be extracted."""
-        return Raw(self.record.uri, self.record.raw(), self.record.media_type)
+        return Raw(self.record.uri, self.record.raw(), self.record.media_type, fields)
 
     def document(self, source: Source, partition_key: str, extract: Extract) -> Document:
         """What is to be stored."""

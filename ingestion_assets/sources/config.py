@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from ingestion_assets.documents.fields import FieldMap
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources.addresses import ORIGINS, SECRET, Query
 from ingestion_assets.sources.record import UNSTORABLE
@@ -24,11 +25,15 @@ _REMEDIES = {
     "list_type": "not a list; begin each entry with a dash",
     "tuple_type": "not a list; write it in brackets, or begin each entry with a dash",
     "dict_type": "not a mapping; write `key: value` lines",
+    "string_too_short": "is empty; write a path",
     "too_short": "must have at least one right entry",
     "string_type": "not a string; put it in quotes",
     "int_type": "not a whole number; write digits only, without quotes",
 }
 _OPTIONS = {key for keys in ORIGINS.values() for key in keys}
+
+
+_PARTS = {"postgres": Query, "fields": FieldMap}  # settings that are mappings of their own
 
 
 class _File(BaseModel):
@@ -184,7 +189,8 @@ def _explained(error: ErrorDetails) -> str:
         close = get_close_matches(str(error["loc"][-1]), known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
         return f"is no known key; {hint}"
-    message = _REMEDIES.get(error["type"], error["msg"].removeprefix("Value error, "))
+    kind = "dict_type" if error["loc"][-1:] == ("fields",) else error["type"]
+    message = _REMEDIES.get(kind, error["msg"].removeprefix("Value error, "))
     if error["type"] == SECRET or error["loc"][-1:] == ("postgres",):  # a URL may stand there
         return message
     return f"{error['input']!r}: {message[0].lower()}{message[1:]}"
@@ -194,7 +200,8 @@ def _known(place: Sequence[int | str]) -> list[str]:
     """The keys that there may be at a place."""
     if len(place) == 1:
         return ["sources"]
-    return [field.name for field in fields(Query if "postgres" in place else Source)]
+    within = next((part for name, part in _PARTS.items() if name in place[:-1]), Source)
+    return [field.name for field in fields(within)]
 
 
 def _child(node: yaml.Node, part: int | str) -> tuple[yaml.Node | None, yaml.Node | None]:

@@ -123,7 +123,7 @@ class Reconciliation:
         for read in self._origin.read(self._wanted()):
             try:
                 for changed in self._examined(read):
-                    yield changed.raw(), changed
+                    yield changed.raw(self._source.fields), changed
             except SourceError as exc:
                 self._fail(exc)
 

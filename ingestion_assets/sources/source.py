@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from ingestion_assets import documents
+from ingestion_assets.documents.fields import FieldMap
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources import archives, globs
 from ingestion_assets.sources.addresses import (
@@ -72,6 +73,7 @@ class Source:
         prefix: the instruction to embed before each chunk, instead of the model's own.
         metadata: JSON values given to every document, under what the document says itself.
         max_bytes: larger documents are refused.
+        fields: where the parts of a record are, in CSV, JSON and JSON Lines.
         python: the function that yields the documents, as `package.module:function`.
         arguments: what the function is called with, by name.
         postgres: the query whose rows are the documents, and its database.
@@ -97,6 +99,7 @@ class Source:
         default_factory=dict
     )
     max_bytes: Annotated[int, Field(strict=True, ge=1)] = 20_000_000
+    fields: FieldMap | None = None
     python: Annotated[str, AfterValidator(check_function)] | None = None
     arguments: Annotated[dict[str, JsonValue], AfterValidator(_checked_json)] = field(
         default_factory=dict
@@ -161,4 +164,5 @@ class Source:
     def _mark(self) -> bytes:
         """What a document's row and vectors owe to the source, as 16 bytes."""
         own = [documents.VERSION, self.domain, self.category, self.prefix, self.metadata]
+        own += [asdict(self.fields)] if self.fields else []
         return blake2b(json.dumps(own, sort_keys=True).encode(), digest_size=16).digest()

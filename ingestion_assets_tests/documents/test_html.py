@@ -2,12 +2,12 @@ import re
 
 import pytest
 
-from ingestion_assets.documents.html import render
+from ingestion_assets.documents.html import read
 from ingestion_assets_tests.documents.given import checked, pieces
 
 
 def text_of(html: str) -> str:
-    return render(html)[0]
+    return read(html).text
 
 
 def test_structure_becomes_markdown():
@@ -17,7 +17,8 @@ def test_structure_becomes_markdown():
         '<pre><code class="language-py">if a &lt; b:\n\n    c\n</code></pre>'
         "<blockquote>said</blockquote>"
     )
-    text, title = render(html)
+    page = read(html)
+    text, title = page.text, page.title
     assert title == "A & B"
     assert text == (
         "# One\n\nSome bold link,\nbroken.\n\n- a\n  1. b\n  2. c\n- d\n\n  e\n\n"

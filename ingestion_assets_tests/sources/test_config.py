@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from ingestion_assets.documents.fields import FieldMap
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources import Source, load
 from ingestion_assets.sources.origins import origin
@@ -43,6 +44,7 @@ def test_everything_is_read(write, tmp_path):
         "  - name: api.v2\n    root: ../api\n    include: ['**/*.md']\n    exclude: [drafts]\n"
         "    buckets: 16\n    domain: eng\n    category: api\n    prefix: 'search_document: '\n"
         "    metadata: {since: 2024-01-31, tags: [a, 1]}\n    max_bytes: 1000\n"
+        "    fields: {text: body, title: by.name, metadata: [tags]}\n"
     )
     assert load(path) == [
         Source("handbook", tmp_path.resolve() / "docs"),
@@ -57,6 +59,7 @@ def test_everything_is_read(write, tmp_path):
             prefix="search_document: ",
             metadata={"since": "2024-01-31", "tags": ["a", 1]},
             max_bytes=1000,
+            fields=FieldMap(text=("body",), title="by.name", metadata=("tags",)),
         ),
     ]
 
@@ -75,6 +78,12 @@ def test_links_in_roots_are_resolved(write, tmp_path):
         ("name: a..b", "'a..b'", "no double dot"),
         ("name: 5", "5", "quotes"),
         ("name: " + "x" * 64, "xxx", "1 to 63"),
+        ("fields: body", "'body'", "key: value"),
+        ("fields: {title: a}", "fields.text", "is missing"),
+        ("fields: {text: []}", "[]", "at least one"),
+        ("fields: {text: [a, '']}", "''", "write a path"),
+        ("fields: {text: a, id: 7}", "7", "quotes"),
+        ("fields: {text: a, titel: b}", "titel", "did you mean 'title'"),
         ("buckets: 3", "3", "1, 2, 4"),
         ("buckets: 2048", "2048", "1024"),
         ("buckets: 0", "0", "1, 2, 4"),

@@ -10,6 +10,7 @@ import pytest
 
 from ingestion_assets.changes import Changes
 from ingestion_assets.documents.document import Document
+from ingestion_assets.documents.fields import FieldMap
 from ingestion_assets.errors import MassDeletionError, SourceError
 from ingestion_assets.sources import Reconciliation, Record, Source, document_id, files
 from ingestion_assets_tests.sources.given import LONG_AGO, Store, counts, put
@@ -108,6 +109,15 @@ def test_a_changed_setting_writes_all_rows_again(root, source, store):
     assert store.changes[0].rows[0].category == "new"
     assert counts(run) == {"seen": 1, "changed": 1, "bytes_read": 5}
     assert counts(store.run(changed)) == {"seen": 1, "unchanged": 1}
+
+
+def test_a_changed_field_map_has_the_documents_read_again(root, source, store):
+    put(root, "a.json", b'[{"head": "Ropes", "body": "Of hemp."}]')
+    store.run(source)
+    assert store.changes[0].rows[0].text == "head: Ropes\nbody: Of hemp."
+    store.run(replace(source, fields=FieldMap(text=("body",), title="head")))
+    (row,) = store.changes[0].rows
+    assert (row.title, row.text) == ("Ropes", "# Ropes\n\nOf hemp.")
 
 
 def test_removed_files_are_gone(root, source, store):

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from ingestion_assets.documents.fields import FieldMap
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources import Source
 
@@ -39,7 +40,13 @@ def test_partition_of_a_uri_never_changes():
 
 @pytest.mark.parametrize(
     "change",
-    [{"domain": "d"}, {"category": "c"}, {"prefix": "p"}, {"metadata": {"k": 1}}],
+    [
+        {"domain": "d"},
+        {"category": "c"},
+        {"prefix": "p"},
+        {"metadata": {"k": 1}},
+        {"fields": FieldMap(text=("body",))},
+    ],
 )
 def test_settings_that_reach_documents_change_their_hashes(change):
     changed = replace(SOURCE, **change)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ingestion_assets.documents.fields import FieldMap
 from ingestion_assets.documents.processes import wire
 from ingestion_assets.documents.processes.limits import Limits
 from ingestion_assets.documents.processes.raw import Raw, extracted
@@ -34,7 +35,7 @@ def main() -> None:
             if request is None:
                 return
             _bound_time(limits)
-            header, text = _answer(function, Raw(content=request[1], **request[0]), limits)
+            header, text = _answer(function, _asked(*request), limits)
             last = not left or header.get("error") == _MEMORY or _has_grown(limits)
             wire.send(answers, {**header, "last": last}, text)
             if last:
@@ -63,6 +64,11 @@ def _bound_time(limits: Limits) -> None:
     until = int(used.ru_utime + used.ru_stime) + 1 + limits.seconds
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (until, hard))
+
+
+def _asked(header: dict[str, Any], content: bytes) -> Raw:
+    fields = header.pop("fields")
+    return Raw(content=content, fields=fields and FieldMap(**fields), **header)
 
 
 def _answer(function: str, raw: Raw, limits: Limits) -> tuple[dict[str, Any], bytes]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from typing import IO, Any, BinaryIO, cast
 
 from ingestion_assets import errors
@@ -94,7 +95,8 @@ class Process:
 
     def _ask(self, raw: Raw) -> tuple[dict[str, Any], bytes] | None:
         """The answer; None if it died."""
-        header = {"uri": raw.uri, "media_type": raw.media_type}
+        fields = raw.fields and asdict(raw.fields)
+        header = {"uri": raw.uri, "media_type": raw.media_type, "fields": fields}
         try:
             wire.send(self._requests, header, raw.content)
             return wire.receive(self._answers)

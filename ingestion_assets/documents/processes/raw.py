@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from ingestion_assets.documents.document import Extract
+from ingestion_assets.documents.fields import FieldMap
 from ingestion_assets.errors import (
     ExtractionError,
     ExtractionMemoryError,
@@ -23,6 +24,7 @@ class Raw:
     uri: str
     content: bytes
     media_type: str | None = None
+    fields: FieldMap | None = None
 
 
 def extracted(function: str, raw: Raw, characters: int) -> Extract:
@@ -37,7 +39,7 @@ def extracted(function: str, raw: Raw, characters: int) -> Extract:
     try:
         module, _, name = function.partition(":")
         extract = getattr(import_module(module), name)
-        found: Extract = extract(raw.uri, raw.content, raw.media_type)
+        found: Extract = extract(raw.uri, raw.content, raw.media_type, raw.fields)
         _check(found)
     except SourceError:
         raise

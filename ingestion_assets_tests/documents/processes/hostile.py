@@ -14,7 +14,7 @@ EXTRACT = f"{__name__}:extract"
 _kept: list[bytes] = []
 
 
-def extract(uri: str, raw: bytes, media_type: str | None) -> Extract:
+def extract(uri: str, raw: bytes, media_type: str | None, fields: object) -> Extract:
     """The first word says what to do, and what comes of it is the text."""
     text = raw.decode()
     does = _DOES.get(text.partition(" ")[0])
