@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from ingestion_assets.chunks.chunking import Chunking
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources.record import UNSTORABLE
 from ingestion_assets.sources.source import Source
@@ -18,15 +19,17 @@ Problem = tuple[int, str]  # line, from 1; what is wrong there, and the remedy
 
 _EXAMPLE = "begin with:\nsources:\n  - name: handbook\n    root: docs"
 _REMEDIES = {
-    "dataclass_type": "not a mapping; write `name: …` and `root: …` lines",
+    "dataclass_type": "not a mapping; write `key: value` lines",
     "model_type": "not a mapping; " + _EXAMPLE,
     "list_type": "not a list; begin each entry with a dash",
     "tuple_type": "not a list; write it in brackets, or begin each entry with a dash",
     "dict_type": "not a mapping; write `key: value` lines",
     "too_short": "must have at least one right entry",
     "string_type": "not a string; put it in quotes",
+    "bool_type": "neither true nor false; write one of them, without quotes",
     "int_type": "not a whole number; write digits only, without quotes",
 }
+_PARTS = {"chunker": Chunking}  # settings that have settings of their own
 _OF_FOLDERS = ("root", "include", "exclude")
 
 
@@ -168,7 +171,8 @@ def _explained(error: ErrorDetails) -> str:
     if error["type"] in {"missing", "missing_argument"}:
         return "is missing; add it"
     if error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-        known = ["sources"] if len(error["loc"]) == 1 else [field.name for field in fields(Source)]
+        of = next((_PARTS[part] for part in error["loc"] if part in _PARTS), Source)
+        known = ["sources"] if len(error["loc"]) == 1 else [field.name for field in fields(of)]
         close = get_close_matches(str(error["loc"][-1]), known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
         return f"is no known key; {hint}"

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from ingestion_assets import documents
+from ingestion_assets.chunks.chunking import Chunking
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources import globs
 
@@ -66,6 +67,7 @@ class Source:
         include: globs relative to the root, `**` for any number of folders.
         exclude: globs; a folder that one matches is not entered.
         buckets: partitions, a power of two up to 1024.
+        chunker: how its documents are split.
         prefix: the instruction to embed before each chunk, instead of the model's own.
         metadata: JSON values given to every document, under what the document says itself.
         max_bytes: larger documents are refused.
@@ -82,6 +84,7 @@ class Source:
     buckets: Annotated[int, Field(strict=True), AfterValidator(_checked_buckets)] = 1
     domain: str | None = None
     category: str | None = None
+    chunker: Chunking = field(default_factory=Chunking)
     prefix: str | None = None
     metadata: Annotated[dict[str, JsonValue], AfterValidator(_checked_json)] = field(
         default_factory=dict
@@ -135,4 +138,5 @@ class Source:
     def _settings(self) -> bytes:
         """What a document's row and vectors owe to the source, as 16 bytes."""
         own = [documents.VERSION, self.domain, self.category, self.prefix, self.metadata]
+        own += [asdict(self.chunker)] if self.chunker != Chunking() else []
         return blake2b(json.dumps(own, sort_keys=True).encode(), digest_size=16).digest()
