@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ingestion_assets.chunks.chunking import Chunking
 from ingestion_assets.errors import ConfigError
+from ingestion_assets.sources.categories import Rule
 from ingestion_assets.sources.record import UNSTORABLE
 from ingestion_assets.sources.source import Source
 
@@ -29,7 +30,7 @@ _REMEDIES = {
     "bool_type": "neither true nor false; write one of them, without quotes",
     "int_type": "not a whole number; write digits only, without quotes",
 }
-_PARTS = {"chunker": Chunking}  # settings that have settings of their own
+_PARTS = {"chunker": Chunking, "categories": Rule}  # settings that have settings of their own
 _OF_FOLDERS = ("root", "include", "exclude")
 
 

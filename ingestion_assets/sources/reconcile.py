@@ -218,6 +218,7 @@ class Reconciliation:
     def _document(self, record: Record, content_hash: bytes, now: datetime) -> Document:
         raw = record.raw()
         extract = documents.extract(record.uri, raw, record.media_type)
+        own = {**extract.metadata, **record.metadata}
         return Document(
             document_id=document_id(self._source.name, record.uri),
             source=self._source.name,
@@ -227,9 +228,8 @@ class Reconciliation:
             title=record.title or extract.title,
             text=extract.text,
             content_hash=content_hash,
-            metadata={**self._source.metadata, **extract.metadata, **record.metadata},
-            domain=self._source.domain,
-            category=self._source.category,
+            metadata={**self._source.metadata, **own},
+            **self._source.names(record.uri, own),
             bytes=len(raw),
             modified_at=record.modified_at or now,
             ingested_at=now,

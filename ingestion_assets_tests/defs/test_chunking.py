@@ -71,3 +71,18 @@ def test_what_is_embedded_before_the_text_is_for_the_source_to_say(
         assert (heading, stored) == ("Note > One", context)
         [(vector,)] = _rows(database, "SELECT embedding::real[] FROM ingestion.embeddings")
         assert max(abs(vector - ollama.vector(text))) < 1e-6
+
+
+def test_another_domain_keeps_chunks_and_vectors(
+    materialize: Materialize, folder: Path, database: str, ollama: Double
+) -> None:
+    _sources(folder, "buckets: 1")
+    assert materialize(key="notes/00").success
+    before = _rows(database, CHUNKS.replace("SOURCE", "notes"))
+    sent = ollama.stats()["texts_seen"]
+    _sources(folder, "buckets: 1, categories: [{match: '{category}.md', domain: all}]")
+    assert materialize(key="notes/00").success
+    assert _rows(database, CHUNKS.replace("SOURCE", "notes")) == before
+    assert ollama.stats()["texts_seen"] == sent
+    names = _rows(database, "SELECT domain, category FROM ingestion.documents ORDER BY 2")
+    assert names == [("all", str(n)) for n in range(6)]
