@@ -111,6 +111,7 @@ def _fields(said: Answer) -> dict[str, Any]:
                 source=source.hit.source,
                 uri=source.hit.uri,
                 title=source.hit.title,
+                page=source.hit.page,
             )
             for source in said.sources
         ],

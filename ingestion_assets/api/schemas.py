@@ -24,6 +24,7 @@ class Passage(Told):
     text: str
     start_offset: int
     end_offset: int
+    page: int | None = Field(description="That it begins on, from 1, if the document has pages.")
     score: float = Field(description="By which the passages are ordered; higher is better.")
     distance: float | None = Field(description="Cosine distance to the query's vector, if known.")
     embedded: bool = Field(description="False while the chunk waits for its vector.")
@@ -60,6 +61,7 @@ class PassageMetadata(Told):
     heading: str
     start_offset: int
     end_offset: int
+    page: int | None
     embedded: bool
     vector_rank: int | None
     text_rank: int | None
@@ -76,6 +78,7 @@ class Cited(Told):
     source: str
     uri: str
     title: str
+    page: int | None
 
 
 class AnswerFields(Told):

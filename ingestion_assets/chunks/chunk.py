@@ -17,6 +17,7 @@ class Chunk:
         tokens: tokens of what is embedded, special tokens excluded.
         start: offset of its first character in the document's text.
         end: offset after its last character.
+        context: what is embedded before the text in the place of the heading; none if that is.
     """
 
     chunk_id: UUID
@@ -28,20 +29,21 @@ class Chunk:
     tokens: int
     start: int
     end: int
+    context: str | None = None
 
 
-def embedded_text(heading: str, text: str) -> str:
-    """The text that is embedded for a chunk: its heading path gives it context."""
-    return f"{heading}\n\n{text}" if heading else text
+def embedded_text(context: str, text: str) -> str:
+    """The text that is embedded for a chunk, with its heading path or what is in its place."""
+    return f"{context}\n\n{text}" if context else text
 
 
-def content_hash(prefix: str | None, heading: str, text: str) -> bytes:
+def content_hash(prefix: str | None, context: str, text: str) -> bytes:
     """Name what is embedded; `prefix` is the source's own instruction, if it has one.
 
     An empty instruction is not none: it stands in the place of the model's own.
     """
     lead = "" if prefix is None else f"{prefix}\0"
-    content = f"{lead}\0{embedded_text(heading, text)}"
+    content = f"{lead}\0{embedded_text(context, text)}"
     return blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 

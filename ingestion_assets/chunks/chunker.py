@@ -1,108 +1,127 @@
 """A document's text and blocks in, its chunks out."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from uuid import UUID
 
+from ingestion_assets.chunks import divisions
 from ingestion_assets.chunks.chunk import Chunk, chunk_id, content_hash
+from ingestion_assets.chunks.chunking import SMALLEST, Chunking, Kind
 from ingestion_assets.chunks.cuts import Atom, Limits, Seam, cut, measure
+from ingestion_assets.chunks.joining import Piece, joined
+from ingestion_assets.chunks.leads import Lead, Path, leads
 from ingestion_assets.chunks.outline import Section, sections
-from ingestion_assets.chunks.packing import pack
+from ingestion_assets.chunks.packing import join, pack
 from ingestion_assets.chunks.tokens import TokenCounter
+from ingestion_assets.chunks.windows import windows
 from ingestion_assets.documents.document import Block
 from ingestion_assets.errors import ConfigError
 
 # Raise it with every change that can move a boundary, a heading path or an offset.
-ALGORITHM = "structure-1"
+VERSION = 1
 _CHARACTERS_PER_TOKEN = 20  # in a chunk as a whole; English has 4 to 5
-
-
-@dataclass(frozen=True, slots=True)
-class _Heading:
-    text: str
-    tokens: int
 
 
 @dataclass(frozen=True)
 class Chunker:
-    """Cuts documents into chunks along their structure.
+    """Cuts documents into chunks: a chunk stays within one section, blocks are whole if they fit.
 
-    A chunk stays within one section, and blocks stay whole where they fit.
+    What a section is, and how its blocks are put together, is for the kind of the rules to say.
 
     Attributes:
-        max_tokens: tokens of what is embedded at most: prefix, heading path and text, special
-            tokens excluded; at least 16. A prefix that ends inside a word is counted as if a
-            blank followed it.
+        max_tokens: tokens of what is embedded at most: prefix, title, heading path and text,
+            special tokens excluded; at least 16. A prefix that ends inside a word is counted as if
+            a blank followed it.
         overlap: tokens that neighbouring pieces of one cut block share at most.
         counter: the tokenizer of the model in use.
+        rules: of the source; their size and overlap are the two above.
     """
 
     max_tokens: int
     overlap: int
     counter: TokenCounter
+    rules: Chunking = field(default_factory=Chunking)
 
     def __post_init__(self) -> None:
-        if self.max_tokens < 16:
-            raise ConfigError(f"chunks of {self.max_tokens} tokens are too small; allow 16 or more")
+        if self.max_tokens < SMALLEST:
+            raise ConfigError(
+                f"chunks of {self.max_tokens} tokens are too small; allow {SMALLEST} or more"
+            )
 
     def fingerprint(self, prefix: str | None) -> str:
         """A short name for everything but the document that decides the chunks."""
-        name = f"{ALGORITHM}/{self.counter.name}/{self.max_tokens}-{self.overlap}"
-        if not prefix:
-            return name
-        return f"{name}/{blake2b(prefix.encode(), digest_size=4).hexdigest()}"
+        rules = self.rules
+        parts = [
+            f"{rules.kind}-{VERSION}/{self.counter.name}/{self.max_tokens}-{self.overlap}",
+            f"minimum-{rules.minimum}" if rules.minimum else "",
+            "" if rules.heading else "bare",
+            "titled" if rules.title else "",
+            blake2b(prefix.encode(), digest_size=4).hexdigest() if prefix else "",
+        ]
+        return "/".join(filter(None, parts))
 
     def split(
-        self, document_id: UUID, text: str, blocks: Sequence[Block], prefix: str | None
+        self,
+        document_id: UUID,
+        text: str,
+        blocks: Sequence[Block],
+        prefix: str | None,
+        *,
+        title: str = "",
+        pages: Sequence[int] = (),
     ) -> list[Chunk]:
         """The chunks of a document, in order.
 
-        Each chunk's text is exactly text[start:end] without blanks at its edges. A heading line is
-        in the heading path; it is in the text only where nothing stands below it.
+        Each chunk's text is exactly text[start:end] without blanks at its edges. A heading line
+        that is in the heading path is in the text only where nothing stands below it.
 
         Args:
             document_id: goes into the chunks' ids.
             text: the document's text.
             blocks: its blocks; what is outside of them is in no chunk.
             prefix: the source's own instruction, embedded before every chunk.
+            title: the document's.
+            pages: offset of each page's first character, ascending; empty if there are none.
 
         Raises:
             ConfigError: the prefix takes more than half of a chunk.
         """
-        outline = list(sections(blocks))
+        outline = list(self._outline(text, blocks, pages))
         taken = self._prefix_tokens(prefix)
-        headings = self._headings([section.path for section in outline])
-        counts = iter(self._counts(text, outline))
-        seen: Counter[str] = Counter()
-        chunks: list[Chunk] = []
-        for section in outline:
-            heading = headings[section.path]
-            atoms = [
-                Atom(block.start, block.end, next(counts), Seam.BLOCK) for block in section.blocks
-            ]
-            limits = self._limits(taken + heading.tokens)
-            for span in self._spans(text, section, atoms, limits):
-                start, end = _trimmed(text, span)
-                own = text[start:end]
-                if not own:
-                    continue
-                chunks.append(
-                    Chunk(
-                        chunk_id=chunk_id(document_id, own, seen[own]),
-                        document_id=document_id,
-                        ordinal=len(chunks),
-                        heading=heading.text,
-                        text=own,
-                        content_hash=content_hash(prefix, heading.text, own),
-                        tokens=taken + heading.tokens + span.tokens,
-                        start=start,
-                        end=end,
-                    )
-                )
-                seen[own] += 1
-        return chunks
+        paths = (section.path for section in outline)
+        above = leads(paths, title, self.rules, self.counter, self.max_tokens // 4)
+        pieces: Iterable[Piece] = self._pieces(text, outline, taken, above)
+        if minimum := self.rules.minimum:
+            pieces = joined(text, blocks, list(pieces), minimum, self.counter)
+        return list(_chunks(document_id, text, prefix, taken, pieces, above))
+
+    def _outline(
+        self, text: str, blocks: Sequence[Block], pages: Sequence[int]
+    ) -> Iterable[Section]:
+        """What may share a chunk."""
+        match self.rules.kind:
+            case Kind.STRUCTURE:
+                return sections(blocks)
+            case Kind.RECURSIVE | Kind.TOKENS:
+                return divisions.whole(blocks)
+            case Kind.PAGE:
+                return divisions.pages(blocks, pages)
+            case Kind.SYMBOL:
+                return divisions.symbols(blocks)
+            case Kind.RECORD:
+                return divisions.records(text, blocks)
+
+    def _fill(self, text: str, atoms: Sequence[Atom], limits: Limits) -> Iterable[Atom]:
+        """Spans of chunks out of atoms that may share them."""
+        match self.rules.kind:
+            case Kind.RECURSIVE:
+                return join(text, atoms, limits)
+            case Kind.TOKENS:
+                return windows(text, atoms, limits, self.counter)
+            case _:
+                return pack(text, atoms, limits)
 
     def _limits(self, taken: int) -> Limits:
         room = self.max_tokens - taken
@@ -117,44 +136,60 @@ class Chunker:
             )
         return tokens
 
-    def _counts(self, text: str, outline: Sequence[Section]) -> list[int]:
+    def _pieces(
+        self, text: str, outline: Sequence[Section], taken: int, above: Mapping[Path, Lead]
+    ) -> Iterator[Piece]:
         spans = [(block.start, block.end) for section in outline for block in section.blocks]
-        return measure(text, spans, self._limits(0), self.counter)
+        counts = iter(measure(text, spans, self._limits(0), self.counter))
+        for section in outline:
+            atoms = [
+                Atom(block.start, block.end, next(counts), Seam.BLOCK) for block in section.blocks
+            ]
+            limits = self._limits(taken + above[section.path].tokens)
+            for span in self._spans(text, section, atoms, limits):
+                start, end = _trimmed(text, span)
+                if start < end:
+                    yield Piece(section.path, start, end, span.tokens, limits)
 
     def _spans(
         self, text: str, section: Section, whole: Sequence[Atom], limits: Limits
     ) -> Iterator[Atom]:
-        """Cut what does not fit and pack the rest, never across text that is in no block."""
+        """Cut what does not fit and join the rest, never across text that is in no block."""
         run: list[Atom] = []
         for block, atom in zip(section.blocks, whole, strict=True):
             if run and not _only_a_break(text[run[-1].end : block.start]):
-                yield from pack(text, run, limits)
+                yield from self._fill(text, run, limits)
                 run = []
             fits = atom.tokens <= limits.tokens
             run += [atom] if fits else cut(text, block, limits, self.counter)
-        yield from pack(text, run, limits)
+        yield from self._fill(text, run, limits)
 
-    def _headings(self, paths: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], _Heading]:
-        """Each path as one line, of at most a quarter of a chunk."""
-        unique = list(dict.fromkeys(paths))
-        lines = [" > ".join(path) for path in unique]
-        return {
-            path: _Heading(line, tokens)
-            if tokens <= self.max_tokens // 4
-            else self._shortened(path)
-            for path, line, tokens in zip(unique, lines, self.counter.count(lines), strict=True)
-        }
 
-    def _shortened(self, path: tuple[str, ...]) -> _Heading:
-        """The path without its first titles; at worst the beginning of the last one."""
-        limit = self.max_tokens // 4
-        lines = [" > ".join(("…", *path[i:])) for i in range(1, len(path))]
-        for line, tokens in zip(lines, self.counter.count(lines), strict=True):
-            if tokens <= limit:
-                return _Heading(line, tokens)
-        cuts = [start for start, _ in self.counter.spans(path[-1])]
-        line = path[-1][: cuts[limit - 1]].rstrip() + "…" if len(cuts) >= limit else path[-1]
-        return _Heading(line, self.counter.count([line])[0])
+def _chunks(
+    document_id: UUID,
+    text: str,
+    prefix: str | None,
+    taken: int,
+    pieces: Iterable[Piece],
+    above: Mapping[Path, Lead],
+) -> Iterator[Chunk]:
+    seen: Counter[str] = Counter()
+    for ordinal, piece in enumerate(pieces):
+        lead, own = above[piece.path], text[piece.start : piece.end]
+        embedded = lead.heading if lead.context is None else lead.context
+        yield Chunk(
+            chunk_id=chunk_id(document_id, own, seen[own]),
+            document_id=document_id,
+            ordinal=ordinal,
+            heading=lead.heading,
+            text=own,
+            content_hash=content_hash(prefix, embedded, own),
+            tokens=taken + lead.tokens + piece.tokens,
+            start=piece.start,
+            end=piece.end,
+            context=lead.context,
+        )
+        seen[own] += 1
 
 
 def _only_a_break(gap: str) -> bool:

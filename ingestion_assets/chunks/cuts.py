@@ -1,6 +1,7 @@
 """A block in, atoms out: the pieces that packing never cuts, with their tokens."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -53,6 +54,7 @@ _SENTENCE = re.compile(
     rf"[.!?…][{_CLOSING}]*{_BLANK}+|[{_FULL_STOP}][{_CLOSING}{_FULL_STOP}]*{_BLANK}*"
 )
 _WORD = re.compile(rf"{_BLANK}+|[{_COMMA}]")
+_BLANKS = re.compile(rf"{_BLANK}+")
 
 _PROSE = ((_SENTENCE, Seam.SENTENCE), (_WORD, Seam.WORD))
 _ROWS = ((_LINE, Seam.SENTENCE), (_WORD, Seam.WORD))
@@ -66,6 +68,7 @@ _LEVELS = {
     BlockKind.RECORD: _ITEMS,
     BlockKind.SYMBOL: _ROWS,
 }
+_OF_LINES = (BlockKind.CODE, BlockKind.TABLE, BlockKind.SYMBOL)
 _WINDOW = 3  # characters looked at for each token wanted; a long word has about two
 
 
@@ -86,8 +89,7 @@ def cut(text: str, block: Block, limits: Limits, counter: TokenCounter) -> list[
 
     Prose is cut finer than need be, down to the overlap, so that pieces can share some of it.
     """
-    rows = block.kind in (BlockKind.CODE, BlockKind.TABLE, BlockKind.SYMBOL)
-    grain = limits.tokens if rows else limits.overlap or limits.tokens
+    grain = limits.tokens if block.kind in _OF_LINES else limits.overlap or limits.tokens
     atoms = [Atom(block.start, block.end, limits.tokens + 1, Seam.BLOCK)]
     for separator, seam in _LEVELS[block.kind]:
         parts = [_split(text, atom, separator) if atom.tokens > grain else [] for atom in atoms]
@@ -104,6 +106,17 @@ def cut(text: str, block: Block, limits: Limits, counter: TokenCounter) -> list[
             [atom] if atom.tokens <= limits.tokens else _between_tokens(text, atom, limits, counter)
         )
     ]
+
+
+def words(text: str, whole: Atom, limits: Limits, counter: TokenCounter) -> Iterator[Atom]:
+    """The words of a span, counted all at once; a word that does not fit is cut."""
+    starts = [whole.start + first for first, _ in counter.spans(text[whole.start : whole.end])]
+    for start, end in _split(text, whole, _BLANKS):
+        tokens = bisect_left(starts, end) - bisect_left(starts, start)
+        if tokens <= limits.tokens:
+            yield Atom(start, end, tokens, Seam.WORD)
+        else:
+            yield from cut(text, Block(BlockKind.PARAGRAPH, start, end), limits, counter)
 
 
 def _split(text: str, atom: Atom, separator: re.Pattern[str]) -> list[tuple[int, int]]:

@@ -1,8 +1,8 @@
 """Blocks in, sections out: each heading's own blocks under its path."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from ingestion_assets.documents.document import Block, BlockKind
 
@@ -43,21 +43,27 @@ def sections(blocks: Sequence[Block]) -> Iterator[Section]:
             yield Section(part.parents, [part.heading])
 
 
+def opened(above: Sequence[Block], heading: Block) -> tuple[Block, ...]:
+    """The headings that what follows a heading is under, itself the last."""
+    return (*takewhile(lambda higher: higher.level < heading.level, above), heading)
+
+
+def titles(headings: Iterable[Block]) -> tuple[str, ...]:
+    """A path: each title in one line, if there is one."""
+    return tuple(filter(None, (" ".join(heading.title.split()) for heading in headings)))
+
+
 def _parts(blocks: Sequence[Block]) -> Iterator[_Part]:
     """One part for what stands before the first heading, then one for each heading."""
-    open_headings: list[tuple[int, str]] = []
+    above: tuple[Block, ...] = ()
     part = _Part(None, (), "", [])
     for block in blocks:
         if block.kind is not BlockKind.HEADING:
             part.blocks.append(block)
             continue
         yield part
-        while open_headings and open_headings[-1][0] >= block.level:
-            open_headings.pop()
-        title = " ".join(block.title.split())
-        part = _Part(block, tuple(title for _, title in open_headings), title, [])
-        if title:
-            open_headings.append((block.level, title))
+        *parents, _ = above = opened(above, block)
+        part = _Part(block, titles(parents), "".join(titles([block])), [])
     yield part
 
 

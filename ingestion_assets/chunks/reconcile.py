@@ -9,6 +9,7 @@ from uuid import UUID
 from ingestion_assets.chunks.chunk import Chunk
 from ingestion_assets.chunks.chunker import Chunker
 from ingestion_assets.documents import blocks
+from ingestion_assets.documents.document import Document, pages
 
 _ROWS_AT_ONCE = 2_000
 _CHARACTERS_AT_ONCE = 4_000_000
@@ -22,14 +23,31 @@ class StoredDocument:
     Attributes:
         content_hash: 16 bytes that name the document's content.
         prefix: the source's own instruction, embedded before every chunk.
+        pages: offset of each page's first character.
     """
 
     document_id: UUID
     partition_key: str
     media_type: str
+    title: str
     text: str
     content_hash: bytes
     prefix: str | None
+    pages: Sequence[int] = ()
+
+
+def to_split(document: Document, prefix: str | None) -> StoredDocument:
+    """A document as the store gives it to the chunker."""
+    return StoredDocument(
+        document.document_id,
+        document.partition_key,
+        document.media_type,
+        document.title,
+        document.text,
+        document.content_hash,
+        prefix,
+        pages(document.metadata.get("pages")),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +160,14 @@ class Splitting:
                 yield document, {c.chunk_id: c for c in stored.get(document.document_id, ())}
 
     def _split(self, document: StoredDocument) -> list[Chunk]:
-        found = blocks(document.media_type, document.text)
-        return self._chunker.split(document.document_id, document.text, found, document.prefix)
+        return self._chunker.split(
+            document.document_id,
+            document.text,
+            blocks(document.media_type, document.text),
+            document.prefix,
+            title=document.title,
+            pages=document.pages,
+        )
 
     def _add(self, batch: Chunked, chunk: Chunk, old: StoredChunk | None) -> float:
         """Put a chunk where it belongs; what share of a batch it fills."""

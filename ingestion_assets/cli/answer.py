@@ -72,7 +72,8 @@ def _list(said: Answer) -> None:
 
 def _place(source: Source) -> str:
     hit = source.hit
-    return " > ".join(part for part in (f"{hit.source}/{hit.uri}", hit.heading) if part)
+    page = f", page {hit.page}" if hit.page else ""
+    return " > ".join(part for part in (f"{hit.source}/{hit.uri}{page}", hit.heading) if part)
 
 
 def _told(said: Answer) -> dict[str, object]:
@@ -82,6 +83,7 @@ def _told(said: Answer) -> dict[str, object]:
             "source": source.hit.source,
             "uri": source.hit.uri,
             "heading": source.hit.heading,
+            "page": source.hit.page,
             "document_id": str(source.hit.document_id),
             "chunk_id": str(source.hit.chunk_id),
         }

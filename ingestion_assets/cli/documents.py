@@ -62,17 +62,24 @@ def _show(document: StoredDocument, chunks: list[ChunkState]) -> None:
         f"{document.media_type}, {document.bytes:,} bytes, partition {document.partition_key},"
         f" read {document.ingested_at.astimezone():%Y-%m-%d %H:%M}"
     )
+    names = {"domain": document.domain, "category": document.category}
+    if said := [f"{name} {value}" for name, value in names.items() if value]:
+        click.echo(", ".join(said))
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("chunk", justify="right")
     table.add_column("state", no_wrap=True)
     table.add_column("tokens", justify="right")
     table.add_column("text", ratio=1)
     for chunk in chunks:
+        page = f"page {chunk.page}: " if chunk.page else ""
         why = f" [{chunk.error_class}: {chunk.error}]" if chunk.error else ""
         text = textwrap.shorten(chunk.text, 60 if why else 110, placeholder=" …")
         style = _COLORS.get(chunk.state, "yellow")
         table.add_row(
-            str(chunk.ordinal), f"[{style}]{chunk.state}[/]", str(chunk.tokens), _plain(text + why)
+            str(chunk.ordinal),
+            f"[{style}]{chunk.state}[/]",
+            str(chunk.tokens),
+            _plain(page + text + why),
         )
     Console().print(table)
 

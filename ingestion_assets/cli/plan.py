@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ingestion_assets.chunks.chunk import Chunk
 from ingestion_assets.chunks.chunker import Chunker
-from ingestion_assets.chunks.reconcile import Splitting, StoredChunk, StoredDocument
+from ingestion_assets.chunks.reconcile import Splitting, StoredChunk, StoredDocument, to_split
 from ingestion_assets.cli.services import export
 from ingestion_assets.cli.summary import wrapped
 from ingestion_assets.documents.processes import Limits
@@ -63,15 +63,18 @@ def plan(running: Services, settings: Settings, sources: Sequence[Source]) -> li
 
     os.environ.setdefault("DAGSTER_HOME", str(launch.prepare_home(Path.cwd())))
     rate = launch.observed_rate()
-    chunker = ChunkerResource(
+    chunking = ChunkerResource(
         model=settings.model, max_tokens=settings.chunk_tokens, overlap=settings.chunk_overlap
-    ).chunker()
+    )
     with connect(running.database_url) as connection:
         generation = active(connection)
         if generation is not None and generation.model != settings.model:
             generation = None
         limits = Limits.of(settings)
-        plans = [_of_source(connection, generation, chunker, s, limits) for s in sources]
+        plans = [
+            _of_source(connection, generation, chunking.chunker(s.chunker), s, limits)
+            for s in sources
+        ]
     for made in plans:
         made.seconds = made.texts / rate if rate else None
     return plans
@@ -159,9 +162,7 @@ class _Partition:
             for change in reading:
                 for d in change.rows:
                     self._split.add(d.document_id)
-                    yield StoredDocument(
-                        d.document_id, self._key, d.media_type, d.text, d.content_hash, prefix
-                    )
+                    yield to_split(d, prefix)
                 self._split.update(change.gone)
         except SourceError as exc:
             if str(exc) not in made.refused:  # most are of the whole source

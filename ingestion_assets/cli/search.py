@@ -141,7 +141,7 @@ def _show(results: Results, *, as_json: bool) -> None:
 
 def _show_hit(rank: int, hit: Hit) -> None:
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-    place = f"{hit.source}/{hit.uri}"
+    place = f"{hit.source}/{hit.uri}" + (f", page {hit.page}" if hit.page else "")
     console.print(
         Text.assemble((f"{rank}. ", "bold"), (f"{hit.score:.3g}  ", "green"), (place, "bold"))
     )

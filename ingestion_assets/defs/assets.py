@@ -124,13 +124,13 @@ def chunks(
     Only documents that changed, or were split by another chunker, are split again; a chunk whose
     text is the same keeps its id.
     """
-    prefix = catalog.source(context.partition_key).prefix
-    chunker = chunking.chunker()
+    source = catalog.source(context.partition_key)
+    chunker = chunking.chunker(source.chunker)
     documents = store.stream(
         chunk_store.unchunked,
         context.partition_key,
-        chunker.fingerprint(prefix),
-        prefix,
+        chunker.fingerprint(source.prefix),
+        source.prefix,
         everything=config.resplit,
     )
     return Splitting(documents, lambda ids: store.call(chunk_store.stored, ids), chunker)

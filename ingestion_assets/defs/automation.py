@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from ingestion_assets.chunks.chunker import ALGORITHM
+from ingestion_assets.chunks.chunker import VERSION
 from ingestion_assets.embedding import model_facts
 from ingestion_assets.settings import Settings
 
@@ -28,7 +28,9 @@ def versions(settings: Settings) -> dict[str, str]:
     The embeddings' has the chunks' in it, so that both are done again in one run. A model that
     was pulled anew under its old name shows in its digest only: the next run opens a generation.
     """
-    chunking = f"{ALGORITHM}/{settings.model}/{settings.chunk_tokens}-{settings.chunk_overlap}"
+    chunking = (
+        f"structure-{VERSION}/{settings.model}/{settings.chunk_tokens}-{settings.chunk_overlap}"
+    )
     facts = model_facts(settings.model)
     return {
         "chunks": chunking,

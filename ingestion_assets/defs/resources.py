@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr
 
 from ingestion_assets.changes import Text
 from ingestion_assets.chunks.chunker import Chunker
+from ingestion_assets.chunks.chunking import Chunking
 from ingestion_assets.chunks.tokens import counter_for
 from ingestion_assets.defs.event_loop import run_on
 from ingestion_assets.defs.servers import database_url, ollama_host
@@ -109,11 +110,19 @@ class ChunkerResource(dg.ConfigurableResource[Any]):
     """How documents are split."""
 
     model: str = Field(description="The embedding model whose tokens are counted.")
-    max_tokens: int = Field(description="Tokens per chunk at most, heading path included.")
-    overlap: int = Field(description="Tokens that the pieces of one long block share.")
+    max_tokens: int = Field(
+        description="Tokens per chunk at most, heading path included; where a source has no `size`."
+    )
+    overlap: int = Field(
+        description="Tokens that the pieces of one long block share; where it has no `overlap`."
+    )
 
-    def chunker(self) -> Chunker:
-        """The chunker; its chunks are never longer than what the model reads at once."""
+    def chunker(self, rules: Chunking) -> Chunker:
+        """The chunker of a source; its chunks are never longer than what the model reads at once.
+
+        Raises:
+            ConfigError: the rules do not fit the size that is set for all sources.
+        """
         counter = counter_for(self.model)
         facts = model_facts(self.model)
         room = (
@@ -121,7 +130,8 @@ class ChunkerResource(dg.ConfigurableResource[Any]):
             - _SPECIAL_TOKENS
             - counter.count([facts.document_prefix])[0]
         )
-        return Chunker(min(self.max_tokens, room), self.overlap, counter)
+        size, overlap = rules.limits(self.max_tokens, self.overlap)
+        return Chunker(min(size, room), overlap, counter, rules)
 
 
 class OllamaResource(dg.ConfigurableResource[Any]):

@@ -1,9 +1,10 @@
 """A document: text with its origin, and the blocks it consists of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -78,6 +79,7 @@ class Document:
         uri: path below the source's root, with forward slashes.
         content_hash: 16 bytes of BLAKE2b over the raw bytes and the source's own settings.
         bytes: size of the raw document; for a member of an archive, of the archive.
+        metadata: JSON values; `pages` has the offset of each page's first character in the text.
         ingested_at: when the source was read, by the reader's clock.
     """
 
@@ -95,6 +97,17 @@ class Document:
     bytes: int
     modified_at: datetime
     ingested_at: datetime
+
+
+def pages(offsets: object) -> Sequence[int]:
+    """What a document's metadata says of its pages, if it is offsets in ascending order.
+
+    Front matter may say something else there, as `pages: 12`.
+    """
+    if not isinstance(offsets, Sequence) or not all(type(at) is int for at in offsets):
+        return ()
+    is_ascending = all(left <= right for left, right in pairwise(offsets))
+    return offsets if is_ascending else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from ingestion_assets.documents.document import (
 from ingestion_assets.documents.fields import FieldMap
 from ingestion_assets.errors import ExtractionError
 
-VERSION = 2  # counts up when the same bytes give another Extract: all documents are read again
+VERSION = 2  # counts up when the same bytes give another document: all are read again
 
 _TITLE_WITHIN = 65_536  # characters
 

@@ -17,13 +17,14 @@ class Hit:
         heading: the path of headings above the text.
         start_offset: of the text in its document, in characters.
         end_offset: after the text's last character.
-        metadata: the document's.
+        metadata: the document's, without the offsets of its pages.
         distance: cosine distance to the question, 0 to 2; none if its vector was not compared.
         embedded: whether the chunk has a vector yet; words are found before.
         vector_rank: its place by meaning, from 1; none if it has none.
         text_rank: its place by words, from 1; none if it has none.
         retrieved_rank: its place before reranking, from 1.
         rerank_score: by which it was reordered; none if it was not.
+        page: that its text begins on, from 1; none if the document has no pages.
     """
 
     score: float
@@ -43,6 +44,7 @@ class Hit:
     text_rank: int | None
     retrieved_rank: int
     rerank_score: float | None = None
+    page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from psycopg import sql
 
 from ingestion_assets.store.generations import Generation
 from ingestion_assets.store.index import text_index, words
+from ingestion_assets.store.pages import PAGE
 
 MOST_POSTINGS = 20_000  # chunks that are looked at for one word; more than ever are asked for
 
@@ -98,11 +99,14 @@ _BY_BOTH = """found AS (
 )"""
 _ANSWER = """
 SELECT f.score, c.chunk_id, c.document_id, d.source, d.uri, d.title, c.heading, c.text,
-       c.start_offset, c.end_offset, d.metadata, {distance} AS distance, {embedded} AS embedded,
+       c.start_offset, c.end_offset, p.page,
+       CASE WHEN p.page IS NULL THEN d.metadata ELSE d.metadata - 'pages' END AS metadata,
+       {distance} AS distance, {embedded} AS embedded,
        f.vector_rank, f.text_rank, f.place AS retrieved_rank, {embedding} AS embedding
 FROM found f
 JOIN ingestion.chunks c USING (chunk_id)
 JOIN ingestion.documents d USING (document_id)
+CROSS JOIN LATERAL (SELECT {page} AS page) p
 {vectors}
 WHERE f.place <= %(limit)s
 ORDER BY f.place
@@ -193,10 +197,15 @@ class Plan:
         return sql.SQL(" AND ").join([*tests, self.condition] if self.condition else tests)
 
     def _answer(self) -> sql.Composed:
+        page = sql.SQL(PAGE)
         if self.generation is None:
             nothing = sql.SQL("NULL")
             return sql.SQL(_ANSWER).format(
-                distance=nothing, embedded=sql.SQL("false"), embedding=nothing, vectors=sql.SQL("")
+                distance=nothing,
+                embedded=sql.SQL("false"),
+                embedding=nothing,
+                vectors=sql.SQL(""),
+                page=page,
             )
         distance: sql.Composable = sql.SQL("NULL")
         if self.by_vector:
@@ -206,6 +215,7 @@ class Plan:
             embedded=sql.SQL("e.chunk_id IS NOT NULL"),
             embedding=sql.SQL("e.embedding::real[]" if self.with_embeddings else "NULL"),
             vectors=sql.SQL("LEFT JOIN {} e ON e.chunk_id = f.chunk_id").format(self.table),
+            page=page,
         )
 
     @property

@@ -42,7 +42,7 @@ class Changed:
     def document(self, source: Source, partition_key: str, extract: Extract) -> Document:
         """What is to be stored."""
         record = self.record
-        own = {**record.metadata, **record.provenance}
+        own = {**extract.metadata, **record.metadata, **record.provenance}
         return Document(
             document_id=document_id(source.name, record.uri),
             source=source.name,
@@ -52,9 +52,8 @@ class Changed:
             title=record.title or extract.title,
             text=extract.text,
             content_hash=self.content_hash,
-            metadata={**source.metadata, **extract.metadata, **own},
-            domain=source.domain,
-            category=source.category,
+            metadata={**source.metadata, **own},
+            **source.names(record.uri, own),
             bytes=self.size,
             modified_at=record.modified_at or self.read_at,
             ingested_at=self.read_at,

@@ -10,9 +10,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from ingestion_assets.chunks.chunking import Chunking
 from ingestion_assets.documents.fields import FieldMap
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources.addresses import ORIGINS, SECRET, Query
+from ingestion_assets.sources.categories import Rule
 from ingestion_assets.sources.record import UNSTORABLE
 from ingestion_assets.sources.source import Source
 
@@ -28,12 +30,12 @@ _REMEDIES = {
     "string_too_short": "is empty; write a path",
     "too_short": "must have at least one right entry",
     "string_type": "not a string; put it in quotes",
+    "bool_type": "neither true nor false; write one of them, without quotes",
     "int_type": "not a whole number; write digits only, without quotes",
 }
 _OPTIONS = {key for keys in ORIGINS.values() for key in keys}
-
-
-_PARTS = {"postgres": Query, "fields": FieldMap}  # settings that are mappings of their own
+# Settings that have settings of their own.
+_PARTS = {"postgres": Query, "fields": FieldMap, "chunker": Chunking, "categories": Rule}
 
 
 class _File(BaseModel):

@@ -3,9 +3,12 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 _TOKEN = re.compile(r"\*+|\?|\[!?\]?[^\]/]*\]|.", re.S)
 _WILD = re.compile(r"[*?\[]")
+_BRACES = re.compile(r"\{([^{}/]*)\}")
+_ESCAPED = re.compile(r"\\\{(\w+)\\\}")  # the same in a regular expression
 
 # Names that only a pattern which spells them (or their dot) reaches.
 _VISIBLE = r"(?!\.|(?:node_modules|__pycache__)(?:/|\Z))"
@@ -66,6 +69,22 @@ def check(pattern: str) -> str:
     except re.error as exc:
         raise ValueError(f"not a glob pattern ({exc})") from exc
     return pattern
+
+
+@cache
+def captured(pattern: str, names: tuple[str, ...]) -> re.Pattern[str]:
+    """What a whole uri must be like; `{name}` takes over what is there, within one folder.
+
+    Raises:
+        ValueError: the pattern has another name in braces, or one twice.
+    """
+    for name in _BRACES.findall(pattern):
+        if name not in names:
+            known = " and ".join(f"{{{known}}}" for known in names)
+            raise ValueError(f"{{{name}}} is not known; use {known}")
+        if pattern.count(f"{{{name}}}") > 1:
+            raise ValueError(f"takes {{{name}}} over twice; write * in the place of one")
+    return re.compile(_ESCAPED.sub(r"(?P<\1>[^/]+)", _path(_segments(pattern), "")), re.S)
 
 
 def _union(patterns: Iterable[str]) -> re.Pattern[str]:

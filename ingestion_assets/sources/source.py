@@ -2,14 +2,16 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
 from ingestion_assets import documents
+from ingestion_assets.chunks.chunking import Chunking
 from ingestion_assets.documents.fields import FieldMap
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources import archives, globs
@@ -21,6 +23,7 @@ from ingestion_assets.sources.addresses import (
     check_pages,
     check_remote,
 )
+from ingestion_assets.sources.categories import Name, Rule, named
 
 MOST_BUCKETS = 1024
 
@@ -70,6 +73,9 @@ class Source:
         include: globs relative to the root, `**` for any number of folders.
         exclude: globs; a folder that one matches is not entered.
         buckets: partitions, a power of two up to 1024.
+        domain, category: of every document that does not say another, and that no rule matches.
+        categories: rules that tell them by the uri; the first that matches counts.
+        chunker: how its documents are split.
         prefix: the instruction to embed before each chunk, instead of the model's own.
         metadata: JSON values given to every document, under what the document says itself.
         max_bytes: larger documents are refused.
@@ -92,8 +98,10 @@ class Source:
     include: Annotated[tuple[_Glob, ...], AfterValidator(_checked_include)] = ("**/*",)
     exclude: tuple[_Glob, ...] = ()
     buckets: Annotated[int, Field(strict=True), AfterValidator(_checked_buckets)] = 1
-    domain: str | None = None
-    category: str | None = None
+    domain: Name | None = None
+    category: Name | None = None
+    categories: tuple[Rule, ...] = ()
+    chunker: Chunking = field(default_factory=Chunking)
     prefix: str | None = None
     metadata: Annotated[dict[str, JsonValue], AfterValidator(_checked_json)] = field(
         default_factory=dict
@@ -148,6 +156,11 @@ class Source:
         digest = blake2b(archives.owner(uri).encode(), digest_size=8).digest()
         return self._key(int.from_bytes(digest) % self.buckets)
 
+    def names(self, uri: str, own: Mapping[str, Any]) -> dict[str, str | None]:
+        """Domain and category of a document, by what it says itself, its uri, and the source."""
+        common = {"domain": self.domain, "category": self.category}
+        return named(uri, own, self.categories, common)
+
     def content_hash(self, raw: bytes) -> bytes:
         """16 bytes that change with the document, the source's settings, or the extraction."""
         mark = self._mark()
@@ -165,4 +178,6 @@ class Source:
         """What a document's row and vectors owe to the source, as 16 bytes."""
         own = [documents.VERSION, self.domain, self.category, self.prefix, self.metadata]
         own += [asdict(self.fields)] if self.fields else []
+        own += [asdict(rule) for rule in self.categories]
+        own += [asdict(self.chunker)] if self.chunker != Chunking() else []
         return blake2b(json.dumps(own, sort_keys=True).encode(), digest_size=16).digest()

@@ -9,6 +9,7 @@ from psycopg.rows import TupleRow
 
 from ingestion_assets.chunks.chunk import Chunk
 from ingestion_assets.chunks.reconcile import Chunked, StoredChunk, StoredDocument, chunked_as
+from ingestion_assets.documents.document import pages
 from ingestion_assets.store.connection import Connection, durable
 from ingestion_assets.store.scope import lock
 
@@ -16,12 +17,12 @@ _PAGE = 32  # documents whose text is in memory at once
 
 _UPDATE = """
 UPDATE ingestion.chunks SET ordinal = %s, heading = %s, content_hash = %s, tokens = %s,
-    start_offset = %s, end_offset = %s, chunker = %s, superseded = false
+    start_offset = %s, end_offset = %s, context = %s, chunker = %s, superseded = false
 WHERE chunk_id = %s
 """
 _COPY = """
 COPY ingestion.chunks (chunk_id, document_id, partition_key, ordinal, heading, text, content_hash,
-    tokens, start_offset, end_offset, chunker) FROM STDIN (FORMAT BINARY)
+    tokens, start_offset, end_offset, context, chunker) FROM STDIN (FORMAT BINARY)
 """
 _COPY_TYPES = [
     "uuid",
@@ -34,6 +35,7 @@ _COPY_TYPES = [
     "int4",
     "int4",
     "int4",
+    "text",
     "text",
 ]
 
@@ -60,13 +62,15 @@ def unchunked(
     due = [i for i, hashed, done in rows if everything or done != chunked_as(hashed, chunker)]
     for start in range(0, len(due), _PAGE):
         page = connection.execute(
-            "SELECT document_id, partition_key, media_type, text, content_hash"
-            " FROM ingestion.documents WHERE document_id = ANY(%s)",
+            "SELECT document_id, partition_key, media_type, title, text, content_hash,"
+            " metadata -> 'pages' FROM ingestion.documents WHERE document_id = ANY(%s)",
             (due[start : start + _PAGE],),
             binary=True,
         )
-        for document_id, key, media_type, text, content_hash in page:
-            yield StoredDocument(document_id, key, media_type, text, content_hash, prefix)
+        for document_id, key, media_type, title, text, content_hash, offsets in page:
+            yield StoredDocument(
+                document_id, key, media_type, title, text, content_hash, prefix, pages(offsets)
+            )
 
 
 def stored(connection: Connection, document_ids: Sequence[UUID]) -> dict[UUID, list[StoredChunk]]:
@@ -128,6 +132,7 @@ def _update(cursor: Cursor[TupleRow], chunked: Chunked, chunks: Sequence[Chunk])
                 c.tokens,
                 c.start,
                 c.end,
+                c.context,
                 chunked.chunker,
                 c.chunk_id,
             )
@@ -152,6 +157,7 @@ def _copy(cursor: Cursor[TupleRow], chunked: Chunked, chunks: Sequence[Chunk]) -
                     c.tokens,
                     c.start,
                     c.end,
+                    c.context,
                     chunked.chunker,
                 )
             )

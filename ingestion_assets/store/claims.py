@@ -70,8 +70,9 @@ WITH due AS ({due}), claimed AS (
     WHERE generation_id = %(generation)s AND chunk_id = ANY(ARRAY(SELECT chunk_id FROM due))
     RETURNING chunk_id, content_hash
 )
-SELECT c.chunk_id, c.content_hash, coalesce(s.config ->> 'prefix', %(prefix)s), c.heading, c.text,
-       c.tokens, c.superseded OR c.content_hash <> claimed.content_hash
+SELECT c.chunk_id, c.content_hash, coalesce(s.config ->> 'prefix', %(prefix)s),
+       coalesce(c.context, c.heading), c.text, c.tokens,
+       c.superseded OR c.content_hash <> claimed.content_hash
                  OR EXISTS (SELECT FROM {table} e WHERE e.content_hash = c.content_hash)
                  OR {hopeless}
 FROM claimed
@@ -298,8 +299,8 @@ def _claimed(
     """The texts to embed, ordered by id, and the chunks that turn out to need no embedding."""
     rows = connection.execute(query, page, binary=True).fetchall()
     texts = [
-        Text(chunk, hashed, prefix + embedded_text(heading, text), tokens)
-        for chunk, hashed, prefix, heading, text, tokens, is_settled in rows
+        Text(chunk, hashed, prefix + embedded_text(context, text), tokens)
+        for chunk, hashed, prefix, context, text, tokens, is_settled in rows
         if not is_settled
     ]
     return sorted(texts, key=lambda text: text.chunk_id.int), [row[0] for row in rows if row[-1]]

@@ -21,7 +21,7 @@ WHERE partition_key = %s AND document_id > %s ORDER BY document_id LIMIT %s
 """
 _CHUNKS = """
 SELECT chunk_id, document_id, partition_key, ordinal, heading, text, content_hash, tokens,
-       start_offset, end_offset, chunker
+       start_offset, end_offset, context, chunker
 FROM ingestion.chunks
 WHERE partition_key = %s AND chunk_id > %s AND NOT superseded ORDER BY chunk_id LIMIT %s
 """

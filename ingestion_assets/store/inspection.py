@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 
 from ingestion_assets.store.connection import Connection
 from ingestion_assets.store.generations import active
+from ingestion_assets.store.pages import PAGE
 
 _DOCUMENTS = """
 SELECT document_id, source, partition_key, uri, media_type, title, metadata, domain, category,
@@ -20,9 +21,11 @@ WHERE uri = %(uri)s AND (%(source)s::text IS NULL OR source = %(source)s) ORDER 
 """
 _CHUNKS = """
 SELECT c.ordinal, c.chunk_id, c.heading, c.text, c.tokens, c.start_offset, c.end_offset,
+       {page} AS page,
        CASE WHEN e.content_hash = c.content_hash THEN 'completed'
             ELSE coalesce(l.state, 'pending') END AS state, e.embedded_at, l.error_class, l.error
 FROM ingestion.chunks c
+JOIN ingestion.documents d USING (document_id)
 LEFT JOIN {embeddings} e USING (chunk_id)
 LEFT JOIN ingestion.ledger l ON l.chunk_id = c.chunk_id AND l.generation_id = %(generation)s
                             AND l.content_hash = c.content_hash
@@ -59,6 +62,7 @@ class ChunkState:
     """A chunk and its state in the active generation: pending, processing, completed or error.
 
     Attributes:
+        page: that it begins on, from 1; none if the document has no pages.
         error_class: of the latest failure, if it has no vector.
     """
 
@@ -69,6 +73,7 @@ class ChunkState:
     tokens: int
     start_offset: int
     end_offset: int
+    page: int | None
     state: str
     embedded_at: datetime | None
     error_class: str | None
@@ -85,7 +90,8 @@ def chunks(connection: Connection, document_id: UUID) -> list[ChunkState]:
     """A document's chunks, in order."""
     generation = active(connection)
     query = sql.SQL(_CHUNKS).format(
-        embeddings=generation.table if generation else sql.SQL(_NO_EMBEDDINGS)
+        page=sql.SQL(PAGE),
+        embeddings=generation.table if generation else sql.SQL(_NO_EMBEDDINGS),
     )
     of = {"document": document_id, "generation": generation.generation_id if generation else 0}
     with connection.cursor(row_factory=class_row(ChunkState)) as cursor:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from ingestion_assets.chunks.chunk import Chunk, embedded_text
 from ingestion_assets.chunks.chunker import Chunker
+from ingestion_assets.chunks.chunking import Chunking
 from ingestion_assets.chunks.tokens import TokenCounter, counter_for
 from ingestion_assets.documents.document import Block, BlockKind
 
@@ -32,12 +33,16 @@ class Counting:
 
 
 def document(*parts: str | tuple[BlockKind, str]) -> tuple[str, list[Block]]:
-    """A Markdown document: strings are headings if they begin with #, else paragraphs."""
+    """A Markdown document: strings are headings if they begin with #, else paragraphs.
+
+    The name of a symbol is the second word of its text.
+    """
     text, blocks = "", []
     for part in parts:
         kind, own = part if isinstance(part, tuple) else (BlockKind.PARAGRAPH, part)
         level = len(own) - len(own.lstrip("#")) if isinstance(part, str) else 0
         title = own.lstrip("# ") if level else ""
+        title = own.split()[1] if kind is BlockKind.SYMBOL else title
         kind = BlockKind.HEADING if level else kind
         blocks.append(Block(kind, len(text), len(text) + len(own), level, title))
         text += own + "\n\n"
@@ -49,10 +54,14 @@ def split(
     max_tokens: int = 200,
     overlap: int = 30,
     prefix: str | None = None,
+    rules: Chunking | None = None,
+    title: str = "",
+    pages: Sequence[int] = (),
 ) -> list[Chunk]:
     """Split such a document with the real tokenizer, and check what must always hold."""
     text, blocks = document(*parts)
-    chunks = Chunker(max_tokens, overlap, WORDPIECE).split(DOCUMENT, text, blocks, prefix)
+    chunker = Chunker(max_tokens, overlap, WORDPIECE, rules or Chunking())
+    chunks = chunker.split(DOCUMENT, text, blocks, prefix, title=title, pages=pages)
     check(text, blocks, chunks, max_tokens, prefix)
     return chunks
 
@@ -74,7 +83,11 @@ def check(
     starts, ends = [c.start for c in chunks], [c.end for c in chunks]
     assert starts == sorted(starts)
     assert ends == sorted(ends)
-    embedded = [(prefix or "") + embedded_text(c.heading, c.text) for c in chunks]
+    contexts = [c.heading if c.context is None else c.context for c in chunks]
+    embedded = [
+        (prefix or "") + embedded_text(context, c.text)
+        for context, c in zip(contexts, chunks, strict=True)
+    ]
     assert counter.count(embedded) == [chunk.tokens for chunk in chunks]
     assert all(chunk.tokens <= max_tokens for chunk in chunks)
     assert uncovered(text, blocks, chunks) == ""

@@ -61,7 +61,7 @@ def doc(
     n: int, text: str, prefix: str | None = None, partition_key: str = "handbook/00"
 ) -> StoredDocument:
     hashed = text.encode()[:16]
-    return StoredDocument(UUID(int=n), partition_key, "text/markdown", text, hashed, prefix)
+    return StoredDocument(UUID(int=n), partition_key, "text/markdown", "", text, hashed, prefix)
 
 
 def test_a_first_run_is_all_new():

@@ -46,6 +46,19 @@ def test_every_chunk_is_shown_with_its_state(connection: Connection, ingest) -> 
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
+def test_domain_category_and_pages_are_shown(connection: Connection, ingest) -> None:
+    rows.store(connection, "a.md", ["one", "two"])
+    connection.execute(
+        "UPDATE ingestion.documents SET domain = 'people', metadata = '{\"pages\": [0, 10]}'"
+    )
+    shown = ingest("documents", "a.md").stdout
+    assert "domain people, category notes" in shown
+    assert "page 1: one" in shown
+    assert "page 2: two" in shown
+    found = ingest("search", "two", "--method", "text").stdout
+    assert "notes/a.md, page 2" in found
+
+
 def test_json_has_the_texts(connection: Connection, ingest) -> None:
     _fill(connection)
     document = json.loads(ingest("documents", "guide/a.md", "--json").stdout)

@@ -62,7 +62,7 @@ def materialize(
 
     assets: list[Any] = list(project.assets or ())
     with dg.DagsterInstance.ephemeral() as instance:
-        register(instance, ["notes/00", "notes/01"])
+        register(instance, ["notes/00", "notes/01", "other/00"])
 
         def run(
             *extra: dg.AssetsDefinition,

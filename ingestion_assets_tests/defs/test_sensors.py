@@ -203,14 +203,15 @@ def test_what_a_backfill_has_stored_is_not_run_again(
     assert len(daemon.asked()) == 1
 
 
+@pytest.mark.parametrize("setting", ["domain: new", "chunker: {kind: recursive}"])
 def test_changed_settings_are_run_though_the_files_are_stored(
-    daemon: Daemon, materialize: Materialize, folder: Path
+    daemon: Daemon, materialize: Materialize, folder: Path, setting: str
 ) -> None:
     for key in KEYS:
         assert materialize(key=key).success
     assert daemon.asked() == []
     (folder.parent / "sources.yaml").write_text(
-        "sources:\n  - {name: notes, root: notes, buckets: 2, domain: new}\n"
+        f"sources:\n  - {{name: notes, root: notes, buckets: 2, {setting}}}\n"
     )
     assert daemon.asked() == KEYS
 

@@ -13,6 +13,7 @@ import pytest
 
 from ingestion_assets.changes import Text
 from ingestion_assets.chunks.chunk import Chunk
+from ingestion_assets.chunks.chunking import Chunking
 from ingestion_assets.defs import build
 from ingestion_assets.defs.resources import ChunkerResource, OllamaResource
 from ingestion_assets.documents import blocks
@@ -150,7 +151,7 @@ def _chunks(**environment: str) -> list[Chunk]:
     chunking = _resource("chunking", environment)
     assert isinstance(chunking, ChunkerResource)
     text = " ".join(f"Sentence number {n} has a few words." for n in range(60))
-    return chunking.chunker().split(uuid4(), text, blocks("text/plain", text), None)
+    return chunking.chunker(Chunking()).split(uuid4(), text, blocks("text/plain", text), None)
 
 
 def test_chunk_tokens_limit_a_chunk() -> None:

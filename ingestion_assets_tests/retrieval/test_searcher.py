@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from ingestion_assets.errors import (
     ConfigError,
@@ -75,6 +76,23 @@ async def test_a_hit_says_where_it_is_from(database, connection):
     assert (results.method, results.mode, results.degraded) == ("vector", "exact", ())
     assert results.generation_id == generation.generation_id
     assert results.timings.keys() == {"embed", "search", "total"}
+
+
+@pytest.mark.parametrize(
+    ("pages", "found"),
+    [([0, 10, 25], [1, 2, 2, 3]), ("ten", [None] * 4), (12, [None] * 4), ({}, [None] * 4)],
+)
+async def test_a_hit_says_on_which_page_it_begins(database, connection, pages, found):
+    rows.store(connection, "a.md", ["word one", "word two", "word three", "word four"])
+    connection.execute(
+        "UPDATE ingestion.documents SET metadata = jsonb_build_object('pages', %s::jsonb, 'a', 1)",
+        (Jsonb(pages),),
+    )
+    async with searching(database) as searcher:
+        hits = (await searcher.search(Search("word", method="text"))).hits
+    assert [hit.page for hit in sorted(hits, key=lambda hit: hit.start_offset)] == found
+    kept = {} if found[0] else {"pages": pages}
+    assert all(hit.metadata == {"a": 1, **kept} for hit in hits)
 
 
 async def test_words_are_found_best_match_first(database, connection):

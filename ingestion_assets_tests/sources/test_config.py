@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from ingestion_assets.chunks.chunking import Chunking, Kind
 from ingestion_assets.documents.fields import FieldMap
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources import Source, load
+from ingestion_assets.sources.categories import Rule
 from ingestion_assets.sources.origins import origin
 
 
@@ -45,6 +47,8 @@ def test_everything_is_read(write, tmp_path):
         "    buckets: 16\n    domain: eng\n    category: api\n    prefix: 'search_document: '\n"
         "    metadata: {since: 2024-01-31, tags: [a, 1]}\n    max_bytes: 1000\n"
         "    fields: {text: body, title: by.name, metadata: [tags]}\n"
+        "    categories:\n      - {match: '{category}/**', domain: staff}\n"
+        "    chunker: {kind: page, size: 500, minimum: 20, title: true}\n"
     )
     assert load(path) == [
         Source("handbook", tmp_path.resolve() / "docs"),
@@ -60,6 +64,8 @@ def test_everything_is_read(write, tmp_path):
             metadata={"since": "2024-01-31", "tags": ["a", 1]},
             max_bytes=1000,
             fields=FieldMap(text=("body",), title="by.name", metadata=("tags",)),
+            categories=(Rule("{category}/**", domain="staff"),),
+            chunker=Chunking(Kind.PAGE, size=500, minimum=20, title=True),
         ),
     ]
 
@@ -101,6 +107,23 @@ def test_links_in_roots_are_resolved(write, tmp_path):
         ("colour: red", "colour", "known are name, root"),
         ('prefix: "a\\0b"', "'a\\x00b'", "remove it"),
         ('domain: "\\ud800"', "'\\ud800'", "remove it"),
+        ("domain: ' '", "' '", "is empty"),
+        ("chunker: page", "'page'", "`key: value`"),
+        ("chunker: {kind: pages}", "'pages'", "'page'"),
+        ("chunker: {size: 8}", "8", "greater than or equal to 16"),
+        ("chunker: {size: '100'}", "'100'", "without quotes"),
+        ("chunker: {size: 100, overlap: 60}", "60", "more than half of size 100"),
+        ("chunker: {heading: 1}", "1", "true nor false"),
+        ("chunker: {minumum: 1}", "minumum", "did you mean 'minimum'?"),
+        ("categories: {match: a}", "'a'", "list"),
+        ("categories: [{domain: a}]", "match", "is missing"),
+        ("categories: [{match: /a, domain: a}]", "'/a'", "relative to the root"),
+        ("categories: [{match: 'a/**'}]", "'a/**'", "neither domain nor category"),
+        ("categories: [{match: '{team}/**'}]", "'{team}/**'", "use {domain} and {category}"),
+        ("categories: [{match: '{domain}/{domain}'}]", "'{domain}/{domain}'", "twice"),
+        ("categories: [{match: '{domain}/*', domain: a}]", "'domain'", "remove one"),
+        ("categories: [{match: a, category: ''}]", "''", "is empty"),
+        ("categories: [{match: a, categry: b}]", "categry", "did you mean 'category'?"),
     ],
 )
 def test_each_problem_names_line_value_and_remedy(write, entry, value, remedy):

@@ -9,10 +9,12 @@ from uuid import UUID
 import pytest
 
 from ingestion_assets.changes import Changes
+from ingestion_assets.chunks.chunking import Chunking, Kind
 from ingestion_assets.documents.document import Document
 from ingestion_assets.documents.fields import FieldMap
 from ingestion_assets.errors import MassDeletionError, SourceError
 from ingestion_assets.sources import Reconciliation, Record, Source, document_id, files
+from ingestion_assets.sources.categories import Rule
 from ingestion_assets_tests.sources.given import LONG_AGO, Store, counts, put
 
 
@@ -494,3 +496,41 @@ def test_a_uri_that_is_yielded_twice_is_named_and_the_first_is_kept(calling, sto
     run = store.run(yielding(calling, [Record("a", "first"), Record("a", "second")]))
     assert [row.text for row in store.changes[0].rows] == ["first"]
     assert [(f.uri, "twice" in f.message) for f in run.failures] == [("a", True)]
+
+
+def test_front_matter_names_domain_and_category(root, source, store):
+    put(root, "hr/a.md", b"---\ncategory: pay\n---\n# A\n")
+    put(root, "hr/b.md")
+    put(root, "c.md")
+    rules = (Rule("hr/**", domain="people", category="leave"),)
+    store.run(replace(source, domain="company", categories=rules))
+    names = {row.uri: (row.domain, row.category) for row in store.changes[0].rows}
+    assert names == {
+        "hr/a.md": ("people", "pay"),
+        "hr/b.md": ("people", "leave"),
+        "c.md": ("company", None),
+    }
+
+
+def test_a_record_names_its_domain_and_category(calling, store):
+    def yielded():
+        yield Record("a", "text", metadata={"domain": "people"})
+
+    store.run(replace(calling(yielded), domain="company", category="note"))
+    (row,) = store.changes[0].rows
+    assert (row.domain, row.category) == ("people", "note")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"categories": (Rule("**", domain="new"),)}, {"chunker": Chunking(Kind.RECURSIVE)}],
+)
+def test_other_rules_or_another_chunker_read_all_documents_again(root, source, store, change):
+    put(root, "a.md")
+    store.run(source)
+    assert counts(store.run(replace(source, **change))) == {
+        "seen": 1,
+        "changed": 1,
+        "bytes_read": 5,
+    }
+    assert changes_of(store, replace(source, **change)) == []

@@ -88,7 +88,9 @@ def test_a_document_that_is_due_comes_with_its_text(connection, monkeypatch):
     owners = [rows.store(connection, f"{n}.md", [f"text {n}"])[0] for n in range(5)]
     due = list(chunks.unchunked(connection, rows.KEY, "other", "prefix: "))
     assert sorted(due, key=lambda d: d.text) == [
-        StoredDocument(d.document_id, rows.KEY, d.media_type, d.text, d.content_hash, "prefix: ")
+        StoredDocument(
+            d.document_id, rows.KEY, d.media_type, d.title, d.text, d.content_hash, "prefix: "
+        )
         for d in owners
     ]
 

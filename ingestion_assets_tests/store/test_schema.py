@@ -109,6 +109,8 @@ def test_an_earlier_database_gets_the_queue_of_what_it_holds(empty, monkeypatch)
             " content_hash bytea NOT NULL, embedding vector(4) NOT NULL)"
         )
         connection.execute("SELECT ingestion.show_generation(1)")
+        # The present code writes the chunks.
+        connection.execute("ALTER TABLE ingestion.chunks ADD COLUMN context text")
         _, (done, waiting, failed) = rows.store(connection, "a.md", ["done", "waiting", "failed"])
         connection.execute(
             "INSERT INTO ingestion.embeddings_1 VALUES (%s, %s, '[1,0,0,0]')",
@@ -119,6 +121,7 @@ def test_an_earlier_database_gets_the_queue_of_what_it_holds(empty, monkeypatch)
             " error_class, error, failed_at) VALUES (1, %s, %s, 'error', 'E', 'why', now())",
             (failed.chunk_id, failed.content_hash),
         )
+        connection.execute("ALTER TABLE ingestion.chunks DROP COLUMN context")
         migrate(empty)
         found = connection.execute("SELECT chunk_id, state FROM ingestion.chunk_status")
         assert dict(found.fetchall()) == {

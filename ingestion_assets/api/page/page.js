@@ -59,7 +59,8 @@ function figures(hit) {
 }
 
 function card(hit, number, wanted) {
-  const place = [`${hit.source}/${hit.uri}`, hit.heading].filter(Boolean).join(" › ");
+  const page = hit.page && `page ${hit.page}`;
+  const place = [`${hit.source}/${hit.uri}`, page, hit.heading].filter(Boolean).join(" › ");
   const made = element("li", "hit",
     element("h2", "", `${number}. `, link(hit)),
     element("p", "place", place),

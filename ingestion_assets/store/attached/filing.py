@@ -6,7 +6,7 @@ from uuid import UUID
 
 from ingestion_assets.changes import Changes, Text, Vectors
 from ingestion_assets.chunks.chunker import Chunker
-from ingestion_assets.chunks.reconcile import Splitting, StoredDocument
+from ingestion_assets.chunks.reconcile import Splitting, to_split
 from ingestion_assets.chunks.tokens import counter_for
 from ingestion_assets.documents.document import Document
 from ingestion_assets.documents.media import PLAIN
@@ -95,17 +95,7 @@ class FilingQueue:
         states.settle(connection, "skipped", empty, [None] * len(empty))
 
     def _split(self, connection: Connection, filed: Sequence[Document]) -> None:
-        stored = [
-            StoredDocument(
-                document.document_id,
-                document.partition_key,
-                document.media_type,
-                document.text,
-                document.content_hash,
-                self.attachment.prefix,
-            )
-            for document in filed
-        ]
+        stored = [to_split(document, self.attachment.prefix) for document in filed]
         for batch in Splitting(stored, lambda ids: chunks.stored(connection, ids), self._chunker):
             chunks.write(connection, batch)
 
