@@ -20,6 +20,7 @@ COMMANDS = {
     "status": "status",
     "sources": "sources",
     "documents": "documents",
+    "doctor": "doctor",
     "rebucket": "rebucket",
     "search": "search",
     "answer": "answer",
