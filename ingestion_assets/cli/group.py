@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "report",
     "sources": "sources",
     "documents": "documents",
+    "doctor": "doctor",
     "rebucket": "rebucket",
     "search": "search",
     "answer": "answer",

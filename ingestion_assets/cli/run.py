@@ -105,7 +105,7 @@ def run(**given: Any) -> None:
     _set_workers(options)
     settings = Settings.from_environment()
     listed = load(settings.sources)
-    chosen = _chosen(listed, {*options.sources, *options.named})
+    chosen = selected(listed, {*options.sources, *options.named})
     if options.data_dir is not None:
         chosen = [_only(chosen).moved(options.data_dir)]
     if options.verbose:
@@ -156,7 +156,12 @@ def _mode(settings: Settings) -> str:
     return "sequential" if settings.max_in_flight == 1 else f"parallel ({settings.workers}w)"
 
 
-def _chosen(listed: Sequence[Source], names: set[str]) -> list[Source]:
+def selected(listed: Sequence[Source], names: set[str]) -> list[Source]:
+    """The sources of some names, or all if there are none.
+
+    Raises:
+        ConfigError: no source has one of the names.
+    """
     unknown = names - {source.name for source in listed}
     if unknown:
         raise ConfigError(

@@ -18,8 +18,9 @@ from ingestion_assets.cli.completion import source_names
 from ingestion_assets.cli.services import stored
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.settings import Settings
-from ingestion_assets.store import looks
+from ingestion_assets.store import baselines, looks
 from ingestion_assets.store import status as store
+from ingestion_assets.store.baselines import Baseline
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.generations import Generation, in_use
 from ingestion_assets.store.looks import Unread
@@ -65,12 +66,13 @@ def _check(connection: Connection, source: str | None) -> None:
 def _overview(connection: Connection, source: str | None, as_json: bool) -> None:
     generations = in_use(connection)
     partitions = store.partitions(connection, source)
+    known = {g.generation_id: baselines.stored(connection, g) for g in generations}
     if as_json:
-        listed = [_described(generation) for generation in generations]
+        listed = [_described(g, known[g.generation_id]) for g in generations]
         _print_json({"generations": listed, "partitions": [asdict(p) for p in partitions]})
         return
     for generation in generations:
-        click.echo(_headline(generation))
+        click.echo(_headline(generation, known[generation.generation_id]))
     if not partitions:
         click.echo("Nothing is stored yet: run `ingest run` first.", err=True)
         return
@@ -105,15 +107,24 @@ def _say_remedies(source: str | None, *, unread: bool, texts: bool) -> None:
         click.echo("Every document was read, and no text has failed.", err=True)
 
 
-def _described(generation: Generation) -> dict[str, Any]:
-    names = ("generation_id", "model", "digest", "dimensions", "status")
-    return {name: getattr(generation, name) for name in names}
+def _described(generation: Generation, begun: Baseline | None) -> dict[str, Any]:
+    """What makes up a generation, and what was around when it began."""
+    names = (
+        "generation_id", "model", "digest", "dimensions", "status",
+        "document_prefix", "query_prefix", "options",
+    )  # fmt: skip
+    return {
+        **{name: getattr(generation, name) for name in names},
+        "server_version": begun.server_version if begun else None,
+        "chunkers": list(begun.chunkers) if begun else [],
+    }
 
 
-def _headline(generation: Generation) -> str:
+def _headline(generation: Generation, begun: Baseline | None) -> str:
     return (
         f"Generation {generation.generation_id} ({generation.status}): {generation.model},"
         f" {generation.dimensions} dimensions"
+        + (f", begun with Ollama {begun.server_version}" if begun else "")
     )
 
 

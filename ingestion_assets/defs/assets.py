@@ -10,6 +10,7 @@ from pydantic import Field
 from ingestion_assets.chunks.reconcile import Splitting
 from ingestion_assets.defs import tables
 from ingestion_assets.defs.failures import reported
+from ingestion_assets.defs.fidelity import look_at_start
 from ingestion_assets.defs.io_manager import Embedding
 from ingestion_assets.defs.partitions import partitions
 from ingestion_assets.defs.resources import (
@@ -21,14 +22,15 @@ from ingestion_assets.defs.resources import (
     recipe,
 )
 from ingestion_assets.sources import Reconciliation
+from ingestion_assets.store import baselines, claims
 from ingestion_assets.store import chunks as chunk_store
-from ingestion_assets.store import claims
 from ingestion_assets.store import documents as document_store
 from ingestion_assets.store import embeddings as embedding_store
 from ingestion_assets.store.generations import open_generation
 from ingestion_assets.store.sources import register
 
 EMBEDDING_POOL = "ollama"
+FIDELITY_SECONDS = 3600.0  # between two looks at the model when runs begin
 RETRIES = dg.RetryPolicy(
     max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
@@ -167,6 +169,10 @@ def embeddings(
     """
     model = ollama.identify()
     generation = store.call(open_generation, recipe(model))
+    if store.call(baselines.due, generation, context.partition_key, FIDELITY_SECONDS):
+        wrong = look_at_start(context.instance, store, ollama, generation)
+        if wrong:
+            context.log.warning(f"embeddings_fidelity fails: {wrong}")
     if config.again and not context.retry_number:
         store.call(embedding_store.outdate, generation, context.partition_key)
     pages = claims.pages(

@@ -17,6 +17,8 @@ from ingestion_assets.defs.collections import (
     collections_job,
     nightly_collections,
 )
+from ingestion_assets.defs.doctor import daily_doctor, doctor_checks, doctor_job
+from ingestion_assets.defs.fidelity import fidelity_job, fidelity_schedule, vector_store
 from ingestion_assets.defs.housekeeping import cleanup_job
 from ingestion_assets.defs.io_manager import PgvectorIOManager
 from ingestion_assets.defs.jobs import embed_job, ingest_job
@@ -47,13 +49,26 @@ def definitions(settings: Settings) -> dg.Definitions:
             versioned(chunks, settings),
             versioned(embeddings, settings),
             collections,
+            vector_store,
             *attached,
         ],
-        asset_checks=[every_partition_is_fresh, chunks_are_in_place, embeddings_audit],
-        jobs=[ingest_job, embed_job, collections_job, cleanup_job],
+        asset_checks=[
+            every_partition_is_fresh,
+            chunks_are_in_place,
+            embeddings_audit,
+            *doctor_checks,
+        ],
+        jobs=[ingest_job, embed_job, collections_job, cleanup_job, doctor_job, fidelity_job],
         sensors=[documents_changed, ledger_sweep, failures_named, stale_partitions]
         + ([attached_sensor(attached)] if attached else []),
-        schedules=[nightly_reconcile, hourly_retry, weekly_cleanup, nightly_collections(settings)],
+        schedules=[
+            nightly_reconcile,
+            hourly_retry,
+            weekly_cleanup,
+            nightly_collections(settings),
+            daily_doctor,
+            fidelity_schedule,
+        ],
         resources={
             "catalog": CatalogResource(path=str(settings.sources.resolve())),
             "extraction": ExtractionResource(

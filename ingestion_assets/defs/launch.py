@@ -21,6 +21,7 @@ from ingestion_assets.defs.jobs import UNDER_WAY, ingest_job
 from ingestion_assets.defs.lost import owned
 from ingestion_assets.defs.partitions import partitions, register
 from ingestion_assets.defs.report import plain
+from ingestion_assets.defs.sensors import partitions_under_way
 from ingestion_assets.defs.upkeep import see_to
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.settings import Settings
@@ -106,6 +107,20 @@ def prepare_instance(keys: Sequence[str]) -> None:
         _prepare(instance, keys)
 
 
+def partition_keys() -> tuple[list[str], set[str]]:
+    """The partition keys that the instance knows, and those of runs that have not ended."""
+    with dg.DagsterInstance.get() as instance:
+        known = instance.get_dynamic_partitions(partitions.name or "")
+        return list(known), partitions_under_way(instance)
+
+
+def forget_keys(keys: Sequence[str]) -> None:
+    """Delete partition keys."""
+    with dg.DagsterInstance.get() as instance:
+        for key in keys:
+            instance.delete_dynamic_partition(partitions.name or "", key)
+
+
 def replace_partitions(old: Sequence[str], new: Sequence[str]) -> None:
     """Register a source's new partitions in the place of its old ones.
 
@@ -120,9 +135,8 @@ def replace_partitions(old: Sequence[str], new: Sequence[str]) -> None:
 def forget_partitions(source: str) -> None:
     """Delete all partitions of a source."""
     with dg.DagsterInstance.get() as instance:
-        for key in instance.get_dynamic_partitions(partitions.name or ""):
-            if key.partition("/")[0] == source:
-                instance.delete_dynamic_partition(partitions.name or "", key)
+        known = instance.get_dynamic_partitions(partitions.name or "")
+    forget_keys([key for key in known if key.partition("/")[0] == source])
 
 
 def cancel_runs() -> None:

@@ -1,7 +1,7 @@
 """What the assets need, configured by the environment: catalog, store, chunker, Ollama."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -15,15 +15,18 @@ from ingestion_assets.chunks.chunking import Chunking
 from ingestion_assets.chunks.tokens import counter_for
 from ingestion_assets.defs.event_loop import run_on
 from ingestion_assets.defs.servers import database_url, ollama_host
+from ingestion_assets.doctor.fidelity import model_of
+from ingestion_assets.doctor.reembedding import Sampled, Wrong, wrong
 from ingestion_assets.documents.processes import Limits
 from ingestion_assets.embedding import EmbeddingStream, Endpoints, Identity, Ollama, model_facts
+from ingestion_assets.embedding.fidelity import Probe, Silence
 from ingestion_assets.embedding.ollama import SAFE_CONTEXT
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.memory import prevent_fragmentation
 from ingestion_assets.sources import Source, load
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.fleet import Fleet
-from ingestion_assets.store.generations import Recipe
+from ingestion_assets.store.generations import Generation, Recipe
 from ingestion_assets.store.schema import migrate
 
 P = ParamSpec("P")
@@ -133,6 +136,10 @@ class ChunkerResource(dg.ConfigurableResource[Any]):
         size, overlap = rules.limits(self.max_tokens, self.overlap)
         return Chunker(min(size, room), overlap, counter, rules)
 
+    def fingerprint(self, source: Source) -> str:
+        """The name of a source's chunker."""
+        return self.chunker(source.chunker).fingerprint(source.prefix)
+
 
 class OllamaResource(dg.ConfigurableResource[Any]):
     """The Ollama servers of one model: pooled connections, an adaptive number of requests."""
@@ -185,6 +192,15 @@ class OllamaResource(dg.ConfigurableResource[Any]):
     def identify(self, model: str | None = None) -> Identity:
         """What the servers say of a model, or of the configured one; sends them no text."""
         return self.run(self._pool.identify(model or self.model))
+
+    def probe(self, generation: Generation) -> list[Probe | Silence]:
+        """What each server gives for texts of many kinds; nothing is stored."""
+        model = model_of(generation)
+        return self.run(self._pool.probe(model, generation.document_prefix))
+
+    def wrong(self, generation: Generation, sampled: Sequence[Sampled]) -> list[Wrong]:
+        """Those of some vectors that are not what their texts get now."""
+        return self.run(wrong(self._pool, model_of(generation), sampled))
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end on the loop that the clients live on."""

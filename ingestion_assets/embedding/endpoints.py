@@ -15,6 +15,7 @@ from ingestion_assets.embedding.answers import Answer
 from ingestion_assets.embedding.backoff import Backoff
 from ingestion_assets.embedding.breaker import Breaker
 from ingestion_assets.embedding.endpoint import Endpoint, EndpointState
+from ingestion_assets.embedding.fidelity import Probe, Silence, probes
 from ingestion_assets.embedding.limiter import Limiter
 from ingestion_assets.embedding.ollama import Identity, Ollama
 from ingestion_assets.embedding.outage import Outage
@@ -148,6 +149,17 @@ class Endpoints:
         """
         await self._admission.prove()
         return self._admission.agreement.canary
+
+    async def probe(self, model: Identity, prefix: str) -> list[Probe | Silence]:
+        """What each server gives for texts of many kinds, none of which is stored.
+
+        Args:
+            prefix: of the documents.
+        """
+        left_out = [e for e in self._endpoints if not e.available]
+        said = await probes([e.ollama for e in self._endpoints if e.available], model, prefix)
+        silent = [Silence(e.url, str(e.refused or "it was down just before")) for e in left_out]
+        return [*said, *silent]
 
     async def take(self, texts: int, avoid: Endpoint | None = None) -> Endpoint:
         """Wait for the server that will be done first with so many texts more, and a permit of it.

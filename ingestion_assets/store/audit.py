@@ -4,7 +4,7 @@ What looks at all tables reads their keys alone; what has to read rows looks at 
 large table. `snapshot` makes the figures of several questions agree.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, LiteralString
@@ -13,10 +13,14 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from ingestion_assets.store.connection import Connection
+from ingestion_assets.store.damage import chunks, ledger, vectors
+from ingestion_assets.store.damage.finding import Scope
+from ingestion_assets.store.damage.rows import composed, parameters
 from ingestion_assets.store.generations import Generation
 
 SAMPLE = 16 * 1024 * 1024  # bytes; a smaller table is looked at as a whole
-_TOLERANCE = {"vector": 1e-3, "halfvec": 1e-2}  # of a unit vector's length
+
+_LISTED = "SELECT document, what FROM ({query}) f ORDER BY document LIMIT %(limit)s"
 
 # Every chunk has a vector, or waits in the ledger, or is superseded, and nothing else has a vector
 # or waits: two sets that are equal if their sizes are, and the sums of their hashes.
@@ -35,73 +39,11 @@ FROM (SELECT count(*) AS documents FROM ingestion.documents) d,
             UNION SELECT chunk_id FROM ingestion.chunks WHERE superseded) w
       WHERE NOT EXISTS (SELECT FROM {table} e WHERE e.chunk_id = w.chunk_id)) b
 """
-_MISPLACED = """
-SELECT coalesce(d.source || '/' || d.uri, 'document ' || c.document_id) AS document,
-       CASE WHEN d.document_id IS NULL THEN 'chunk ' || c.chunk_id || ' has no document'
-            WHEN d.partition_key <> c.partition_key
-                 THEN 'chunk ' || c.chunk_id || ' is in partition ' || c.partition_key
-            ELSE 'chunk ' || c.chunk_id || ' shares its position ' || c.ordinal END AS what
-FROM (
-    SELECT *, NOT superseded
-              AND count(*) OVER (PARTITION BY document_id, ordinal, superseded) > 1 AS doubled
-    FROM ingestion.chunks WHERE partition_key = %(key)s
-) c LEFT JOIN ingestion.documents d USING (document_id)
-WHERE d.document_id IS NULL OR d.partition_key <> c.partition_key OR c.doubled
-ORDER BY 1, c.ordinal LIMIT %(limit)s
-"""
 _WITHOUT_DOCUMENT = """
 SELECT 'document ' || c.document_id AS document, 'has chunks, but is gone' AS what
 FROM ingestion.chunks c
 WHERE NOT EXISTS (SELECT FROM ingestion.documents d WHERE d.document_id = c.document_id)
 GROUP BY c.document_id LIMIT %(limit)s
-"""
-_WITHOUT_CHUNK = """
-SELECT 'chunk ' || chunk_id AS document, 'has a vector, but is gone' AS what
-FROM {table} e
-WHERE NOT EXISTS (SELECT FROM ingestion.chunks c WHERE c.chunk_id = e.chunk_id) LIMIT %(limit)s
-"""
-_WAITING_WITHOUT_CHUNK = """
-SELECT 'chunk ' || chunk_id AS document, 'waits in the ledger, but is gone' AS what
-FROM ingestion.ledger l
-WHERE l.generation_id = %(generation)s
-  AND NOT EXISTS (SELECT FROM ingestion.chunks c WHERE c.chunk_id = l.chunk_id) LIMIT %(limit)s
-"""
-# The ids first, from the indexes alone, and no more of them than are listed.
-_FORGOTTEN = """
-WITH bare AS MATERIALIZED (
-    SELECT c.chunk_id FROM ingestion.chunks c
-    WHERE NOT EXISTS (SELECT FROM {table} e WHERE e.chunk_id = c.chunk_id)
-      AND NOT EXISTS (SELECT FROM ingestion.ledger l
-                      WHERE l.chunk_id = c.chunk_id AND l.generation_id = %(generation)s)
-      AND NOT EXISTS (SELECT FROM ingestion.chunks s
-                      WHERE s.superseded AND s.chunk_id = c.chunk_id)
-    LIMIT %(limit)s
-)
-SELECT coalesce(d.source || '/' || d.uri, 'document ' || c.document_id) AS document,
-       'chunk ' || c.chunk_id || ' has neither a vector nor a row in the ledger' AS what
-FROM bare JOIN ingestion.chunks c USING (chunk_id)
-LEFT JOIN ingestion.documents d USING (document_id)
-ORDER BY 1
-"""
-_UNSOUND = """
-SELECT coalesce(d.source || '/' || d.uri, 'chunk ' || e.chunk_id) AS document,
-       CASE WHEN e.dimensions <> %(dimensions)s THEN e.dimensions || ' dimensions'
-            WHEN e.length BETWEEN 1 - %(tolerance)s AND 1 + %(tolerance)s
-                 THEN 'the vector of another text, and nothing waits for its own'
-            ELSE 'length ' || round(e.length::numeric, 4) || ' instead of 1' END AS what
-FROM (
-    SELECT chunk_id, content_hash, vector_dims(embedding) AS dimensions,
-           sqrt(greatest(-(embedding <#> embedding), 0)) AS length
-    FROM {table} TABLESAMPLE SYSTEM (%(percent)s)
-) e
-LEFT JOIN ingestion.chunks c USING (chunk_id)
-LEFT JOIN ingestion.documents d USING (document_id)
-WHERE e.dimensions <> %(dimensions)s
-   OR e.length NOT BETWEEN 1 - %(tolerance)s AND 1 + %(tolerance)s
-   OR (NOT c.superseded AND c.content_hash <> e.content_hash
-       AND NOT EXISTS (SELECT FROM ingestion.ledger l
-                       WHERE l.chunk_id = e.chunk_id AND l.generation_id = %(generation)s))
-ORDER BY 1 LIMIT %(limit)s
 """
 _TOO_LONG = """
 SELECT d.source || '/' || d.uri AS document,
@@ -194,7 +136,8 @@ def misplaced(connection: Connection, partition_key: str | None, limit: int) -> 
     """
     if partition_key is None:
         return _findings(connection, _WITHOUT_DOCUMENT, limit)
-    return _findings(connection, _MISPLACED, limit, key=partition_key)
+    given = {**Scope().parameters(), "key": partition_key, "limit": limit}
+    return _listed(connection, composed(chunks.OUT_OF_PLACE), given)
 
 
 def disagreements(connection: Connection, generation: Generation, limit: int) -> list[Finding]:
@@ -203,30 +146,25 @@ def disagreements(connection: Connection, generation: Generation, limit: int) ->
     It takes a while on a million documents: ask only if the totals do not agree.
     """
     found: list[Finding] = []
-    for query in (_FORGOTTEN, _WITHOUT_CHUNK, _WAITING_WITHOUT_CHUNK):
+    for query in (vectors.FORGOTTEN, vectors.WITHOUT_CHUNK, ledger.WITHOUT_CHUNK):
         if len(found) < limit:
-            found += _findings(connection, query, limit - len(found), generation)
+            given = {**parameters(generation), "limit": limit - len(found)}
+            found += _listed(connection, composed(query, generation), given)
     return found
 
 
 def unsound(connection: Connection, generation: Generation, limit: int) -> list[Finding]:
     """Vectors of a wrong width, not of unit length, or of another text; of a sample."""
-    return _findings(
-        connection,
-        _UNSOUND,
-        limit,
-        generation,
-        dimensions=generation.dimensions,
-        tolerance=_TOLERANCE[generation.storage],
-        percent=_percent(connection, generation.table),
-    )
+    percent = sampled_percent(connection, generation.table)
+    given = {**parameters(generation), "percent": percent, "limit": limit}
+    return _listed(connection, composed(vectors.UNSOUND, generation), given)
 
 
 def too_long(
     connection: Connection, partition_key: str | None, room: int, limit: int
 ) -> list[Finding]:
     """Chunks with more tokens than the model reads, in a partition and in a sample of all."""
-    percent = _percent(connection, sql.Identifier("ingestion", "chunks"))
+    percent = sampled_percent(connection, sql.Identifier("ingestion", "chunks"))
     return _findings(connection, _TOO_LONG, limit, key=partition_key, percent=percent, room=room)
 
 
@@ -248,6 +186,13 @@ def oldest_wait(connection: Connection, generation: Generation) -> float:
     return float(row[0]) if row else 0.0
 
 
+def _listed(
+    connection: Connection, query: sql.SQL | sql.Composed, given: Mapping[str, Any]
+) -> list[Finding]:
+    with connection.cursor(row_factory=class_row(Finding)) as cursor:
+        return cursor.execute(sql.SQL(_LISTED).format(query=query), given).fetchall()
+
+
 def _findings(
     connection: Connection,
     query: LiteralString,
@@ -263,7 +208,7 @@ def _findings(
         return cursor.execute(composed, {"limit": limit, **given}).fetchall()
 
 
-def _percent(connection: Connection, table: sql.Identifier) -> float:
+def sampled_percent(connection: Connection, table: sql.Identifier) -> float:
     """The share of a table that makes a sample, by its size: that is known without statistics."""
     row = connection.execute(
         "SELECT pg_relation_size(%s::regclass)", (table.as_string(connection),)

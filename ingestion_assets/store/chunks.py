@@ -53,13 +53,7 @@ def unchunked(
     Args:
         everything: all documents, whatever is stored of them.
     """
-    rows = connection.execute(
-        "SELECT document_id, content_hash, chunked_as FROM ingestion.documents"
-        " WHERE partition_key = %s ORDER BY document_id",
-        (partition_key,),
-        binary=True,
-    )
-    due = [i for i, hashed, done in rows if everything or done != chunked_as(hashed, chunker)]
+    due = outdated(connection, partition_key, chunker, everything=everything)
     for start in range(0, len(due), _PAGE):
         page = connection.execute(
             "SELECT document_id, partition_key, media_type, title, text, content_hash,"
@@ -71,6 +65,19 @@ def unchunked(
             yield StoredDocument(
                 document_id, key, media_type, title, text, content_hash, prefix, pages(offsets)
             )
+
+
+def outdated(
+    connection: Connection, partition_key: str, chunker: str, *, everything: bool = False
+) -> list[UUID]:
+    """Documents as `unchunked` finds them, by id and in order."""
+    rows = connection.execute(
+        "SELECT document_id, content_hash, chunked_as FROM ingestion.documents"
+        " WHERE partition_key = %s ORDER BY document_id",
+        (partition_key,),
+        binary=True,
+    )
+    return [i for i, hashed, done in rows if everything or done != chunked_as(hashed, chunker)]
 
 
 def stored(connection: Connection, document_ids: Sequence[UUID]) -> dict[UUID, list[StoredChunk]]:

@@ -33,7 +33,7 @@ ON CONFLICT (owner) DO UPDATE SET lease_until = EXCLUDED.lease_until
 """
 # The row's own lease counts too: a row that was claimed since the statement began is looked at as
 # it is now, but the lease of an owner who is new since then cannot be seen.
-_FREE = """(l.state <> 'processing' OR l.lease_until <= now() AND NOT EXISTS (
+FREE = """(l.state <> 'processing' OR l.lease_until <= now() AND NOT EXISTS (
     SELECT FROM ingestion.owners o WHERE o.owner = l.owner AND o.lease_until > now()))"""
 # Left alone, the planner sorts all that waits for every claim while it has no statistics, as in a
 # first load.
@@ -259,7 +259,7 @@ def left(connection: Connection, generation: Generation, partition_key: str) -> 
         "owner": run_owner(partition_key),
     }
     with connection.cursor(row_factory=class_row(Left)) as cursor:
-        found = cursor.execute(sql.SQL(_LEFT).format(free=sql.SQL(_FREE)), given).fetchone()
+        found = cursor.execute(sql.SQL(_LEFT).format(free=sql.SQL(FREE)), given).fetchone()
     return found or Left(0, 0)
 
 
@@ -283,7 +283,7 @@ def _query(
     generation: Generation, due: LiteralString, *, hopeless: LiteralString, **parts: sql.SQL
 ) -> sql.Composed:
     return sql.SQL(_CLAIM).format(
-        due=sql.SQL(due).format(free=sql.SQL(_FREE), **parts),
+        due=sql.SQL(due).format(free=sql.SQL(FREE), **parts),
         table=generation.table,
         hopeless=sql.SQL(hopeless),
     )

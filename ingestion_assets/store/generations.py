@@ -154,7 +154,7 @@ def _create(connection: Connection, recipe: Recipe) -> Generation:
     generation = _one(connection, "generation_id = %s", row or ())
     if generation is None:
         raise AssertionError("the row that was just inserted is not there")
-    _create_table(connection, generation)
+    create_table(connection, generation)
     return generation
 
 
@@ -172,7 +172,8 @@ def _fill(connection: Connection, generation: Generation) -> Generation:
     return _one(connection, "generation_id = %s", key) or generation
 
 
-def _create_table(connection: Connection, generation: Generation) -> None:
+def create_table(connection: Connection, generation: Generation) -> None:
+    """Make the empty table of a generation that has none."""
     width = generation.dimensions * (2 if generation.storage == "halfvec" else 4)
     connection.execute(
         sql.SQL(

@@ -41,6 +41,21 @@ def migrate(url: str) -> list[str]:
             ) from exc
 
 
+def unfinished(connection: Connection) -> list[str]:
+    """Names of the migrations that the database does not have yet.
+
+    Raises:
+        SchemaVersionError: the database is newer than this code.
+    """
+    return _migrations()[_version(connection) :]
+
+
+def migrations() -> str:
+    """The text of all migrations, in order."""
+    folder = files("ingestion_assets.store") / "sql"
+    return "\n".join((folder / name).read_text() for name in _migrations())
+
+
 @cache
 def _migrations() -> list[str]:
     folder = files("ingestion_assets.store") / "sql"

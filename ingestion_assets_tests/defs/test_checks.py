@@ -42,7 +42,8 @@ def run(
 
         def execute(key: str | None = "notes/00", **changes: Any) -> dg.ExecuteInProcessResult:
             defs = build.definitions(replace(settings, **changes))
-            checks = dg.define_asset_job("checks", selection=dg.AssetSelection.all_asset_checks())
+            selection = dg.AssetSelection.checks_for_assets("sources", "chunks", "embeddings")
+            checks = dg.define_asset_job("checks", selection=selection)
             project = dg.Definitions.merge(defs, dg.Definitions(jobs=[checks]))
             job = project.resolve_job_def("ingest_job" if key else "checks")
             return job.execute_in_process(

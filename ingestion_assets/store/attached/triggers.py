@@ -95,7 +95,7 @@ _TITLE_TRIGGER = """
 CREATE TRIGGER {name} AFTER UPDATE OF {column} ON {relation} FOR EACH ROW
 WHEN (OLD.{column} IS DISTINCT FROM NEW.{column}) EXECUTE FUNCTION {function}()
 """
-_REFERENCING = {
+EVENTS = {
     "insert": "REFERENCING NEW TABLE AS new_rows",
     "update": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
     "delete": "REFERENCING OLD TABLE AS old_rows",
@@ -109,7 +109,7 @@ def install(connection: Connection, attachment: Attachment) -> None:
     if blocks is not None:
         _make(connection, attachment, "_headings", _headings(attachment, blocks))
     _make(connection, attachment, "", _changed(attachment, blocks))
-    for event, referencing in _REFERENCING.items():
+    for event, referencing in EVENTS.items():
         connection.execute(
             sql.SQL(_TRIGGER).format(
                 name=attachment.trigger(event),

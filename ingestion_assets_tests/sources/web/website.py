@@ -70,10 +70,10 @@ class Website:
         try:
             page = self.pages.get(handler.path, Page(b"nothing", 404))
             time.sleep(page.seconds)
-            _send(handler, page)
         finally:
             with self._lock:
                 self._now -= 1
+        _send(handler, page)  # once it is sent, the next one may come
 
 
 def _send(handler: BaseHTTPRequestHandler, page: Page) -> None:

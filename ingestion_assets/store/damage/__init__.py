@@ -1,0 +1,1 @@
+"""What can be wrong in the tables: a module for each pair that is compared."""
