@@ -31,7 +31,8 @@ IngestionError                      retryable = False
 └── StoreError
     ├── StoreUnavailableError       connection lost, deadlock, lock taken   retryable = True
     ├── SchemaVersionError          the database is newer than the code
-    └── DimensionError              vectors of another length than the generation's
+    ├── DimensionError              vectors of another length than the generation's
+    └── GenerationError             it cannot be what it is told to become
 """
 
 
@@ -193,3 +194,7 @@ class DimensionError(StoreError):
     def __init__(self, table: str, want: int, got: int) -> None:
         super().__init__(f"{table} holds vectors of {want} dimensions, the model gave {got}")
         self.table, self.want, self.got = table, want, got
+
+
+class GenerationError(StoreError):
+    """A generation that cannot become active, or be dropped, as it is."""

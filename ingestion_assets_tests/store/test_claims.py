@@ -23,7 +23,8 @@ from ingestion_assets.errors import OllamaUnavailableError, PoisonTextError
 from ingestion_assets.store import chunks, claims, documents, embeddings, ledger, sources
 from ingestion_assets.store.claims import Depth, Left
 from ingestion_assets.store.connection import Connection, connect
-from ingestion_assets.store.generations import Generation, activate_when_covered
+from ingestion_assets.store.generations import Generation
+from ingestion_assets.store.generations.activation import activate_when_covered
 from ingestion_assets.store.ledger import Failed
 from ingestion_assets.store.writers import EmbeddingsWriter
 from ingestion_assets_tests.store import rows

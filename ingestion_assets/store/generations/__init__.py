@@ -1,0 +1,22 @@
+"""Generations of embeddings: one table for each way of making vectors, one of them active."""
+
+from ingestion_assets.store.generations.generation import (
+    Generation,
+    Recipe,
+    active,
+    filled,
+    find,
+    in_use,
+)
+from ingestion_assets.store.generations.opening import Plan, open_generation
+
+__all__ = [
+    "Generation",
+    "Plan",
+    "Recipe",
+    "active",
+    "filled",
+    "find",
+    "in_use",
+    "open_generation",
+]
