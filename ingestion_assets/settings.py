@@ -41,6 +41,8 @@ class Settings:
         quarantine_share: INGEST_QUARANTINE_SHARE; of all texts, above which a check warns.
         fresh_hours: INGEST_FRESH_HOURS; without a look at a partition, or a vector for a text,
             after which a check warns.
+        generation_grace: INGEST_GENERATION_GRACE; days that a generation which is replaced is kept
+            complete, to go back to; 0 keeps none.
         chunk_tokens: INGEST_CHUNK_TOKENS; tokens per chunk at most, heading included.
         chunk_overlap: INGEST_CHUNK_OVERLAP; tokens that neighbouring chunks of one block share.
         text_language: INGEST_TEXT_LANGUAGE; Postgres' text search configuration for words.
@@ -87,6 +89,7 @@ class Settings:
     worker_port: int = 8001
     quarantine_share: float = 0.01
     fresh_hours: float = 26.0
+    generation_grace: float = 7.0
     chunk_tokens: int = 200
     chunk_overlap: int = 30
     text_language: str = "english"
@@ -153,6 +156,7 @@ class Settings:
             worker_port=_integer(env, "INGEST_WORKER_PORT", cls.worker_port, 0, 65_535),
             quarantine_share=_number(env, "INGEST_QUARANTINE_SHARE", cls.quarantine_share, 0, 1),
             fresh_hours=_number(env, "INGEST_FRESH_HOURS", cls.fresh_hours, 0.01, 87_600),
+            generation_grace=_number(env, "INGEST_GENERATION_GRACE", cls.generation_grace, 0, 3650),
             chunk_tokens=_integer(env, "INGEST_CHUNK_TOKENS", cls.chunk_tokens, 16, 8192),
             chunk_overlap=_integer(
                 env, "INGEST_CHUNK_OVERLAP", min(cls.chunk_overlap, overlap_limit), 0, overlap_limit

@@ -11,21 +11,17 @@ from pydantic import Field
 from ingestion_assets.chunks.reconcile import Splitting
 from ingestion_assets.defs import tables
 from ingestion_assets.defs.failures import reported
-from ingestion_assets.defs.io_manager import Embedding
+from ingestion_assets.defs.filling import Fillings, fillings
 from ingestion_assets.defs.partitions import partitions
 from ingestion_assets.defs.resources import (
     CatalogResource,
     ChunkerResource,
     OllamaResource,
     StoreResource,
-    recipe,
 )
 from ingestion_assets.sources import Reconciliation
 from ingestion_assets.store import chunks as chunk_store
-from ingestion_assets.store import claims
 from ingestion_assets.store import documents as document_store
-from ingestion_assets.store import embeddings as embedding_store
-from ingestion_assets.store.generations import open_generation
 from ingestion_assets.store.sources import register
 
 EMBEDDING_POOL = "ollama"
@@ -159,17 +155,17 @@ def embeddings(
     config: EmbeddingConfig,
     store: StoreResource,
     ollama: OllamaResource,
-) -> Embedding:
+) -> Fillings:
     """One vector per chunk, in the table of the generation: model, digest, prefixes, options.
 
     Only chunks without a vector of their present text are embedded; a text that was embedded
-    before, anywhere in the generation, is copied inside the database.
+    before, anywhere in the generation, is copied inside the database. The generation that is
+    searched comes first; then one that is to follow it, and one that is kept to go back to.
     """
-    model = ollama.identify()
-    generation = store.call(open_generation, recipe(model))
-    if config.again and not context.retry_number:
-        store.call(embedding_store.outdate, generation, context.partition_key)
-    pages = claims.pages(
-        store.connect, generation, context.partition_key, only_failed=config.only_failed
+    return fillings(
+        store,
+        ollama,
+        context.partition_key,
+        only_failed=config.only_failed,
+        again=config.again and not context.retry_number,
     )
-    return Embedding(generation, ollama.stream(model, pages))

@@ -12,9 +12,10 @@ from ingestion_assets.defs.assets import EMBEDDING_POOL, RETRIES
 from ingestion_assets.defs.drain import VectorsWriter, drain
 from ingestion_assets.defs.failures import reported
 from ingestion_assets.defs.report import figures, table
-from ingestion_assets.defs.resources import OllamaResource, StoreResource, recipe
+from ingestion_assets.defs.resources import OllamaResource, StoreResource
 from ingestion_assets.embedding import EmbeddingStream, Identity
 from ingestion_assets.errors import ConfigError, IngestionError
+from ingestion_assets.retrieval.recipes import recipe
 from ingestion_assets.store import claims
 from ingestion_assets.store.attached import AttachedQueue, Attachment, attachments, listing
 from ingestion_assets.store.attached.attachment import attachment

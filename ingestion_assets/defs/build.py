@@ -28,7 +28,8 @@ from ingestion_assets.settings import Settings
 def definitions(settings: Settings) -> dg.Definitions:
     """Assets, jobs and resources; secrets stay in the environment, the UI shows their names."""
     store = StoreResource(
-        database_url=dg.EnvVar("INGESTION_DATABASE_URL") if settings.database_url else None
+        database_url=dg.EnvVar("INGESTION_DATABASE_URL") if settings.database_url else None,
+        grace_days=settings.generation_grace,
     )
     attached = attached_assets(settings.database_url)
     return dg.Definitions(

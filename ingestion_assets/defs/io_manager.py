@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
@@ -15,15 +15,14 @@ from ingestion_assets.chunks.reconcile import Splitting
 from ingestion_assets.defs.drain import drain
 from ingestion_assets.defs.event_loop import run_on
 from ingestion_assets.defs.failures import reported
-from ingestion_assets.defs.report import embedded, reconciled
+from ingestion_assets.defs.filling import Filling, Fillings
+from ingestion_assets.defs.report import embedded, filled, reconciled
 from ingestion_assets.defs.resources import StoreResource
-from ingestion_assets.embedding import EmbeddingStream
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.sources import Reconciliation
 from ingestion_assets.store import claims, frames, looks
 from ingestion_assets.store.connection import Connection, partition_lock
 from ingestion_assets.store.frames import Frames
-from ingestion_assets.store.generations import Generation
 from ingestion_assets.store.writers import (
     ChunksWriter,
     DocumentsWriter,
@@ -34,14 +33,6 @@ from ingestion_assets.store.writers import (
 Batch = TypeVar("Batch")
 
 _READERS = {"sources": frames.documents, "chunks": frames.chunks, "embeddings": frames.embeddings}
-
-
-@dataclass(frozen=True, slots=True)
-class Embedding:
-    """Vectors on their way into a generation."""
-
-    generation: Generation
-    stream: EmbeddingStream
 
 
 class PgvectorIOManager(dg.ConfigurableIOManager):
@@ -61,6 +52,9 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
         key = context.partition_key
         with reported(), self.store.connect() as connection, partition_lock(connection, key):
             counts = self._write(obj, connection, key)
+        if isinstance(obj, Fillings):
+            with reported():  # it may take long, and needs the partition no more
+                _complete(obj)
         context.add_output_metadata({"dagster/row_count": counts.pop("rows"), **counts})
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | Frames:
@@ -80,19 +74,30 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
             case Splitting():
                 counts = _drain(obj, ChunksWriter(connection, key))
                 return {**counts, **obj.metadata()}
-            case Embedding(generation, stream):
-                writer = EmbeddingsWriter(connection, key, generation)
-                renew = partial(self.store.call, claims.renew, writer.owner)
-                counts = run_on(self._event_loop(), drain(stream, writer, renew))
-                return {**counts, **embedded(generation, stream)}
+            case Fillings(parts):
+                return filled(parts, [self._fill(part, connection, key) for part in parts])
         raise ConfigError(
             f"pgvector stores no {type(obj).__name__}; give the asset an IO manager of its own"
         )
+
+    def _fill(self, part: Filling, connection: Connection, key: str) -> dict[str, Any]:
+        writer = EmbeddingsWriter(connection, key, part.generation)
+        renew = partial(self.store.call, claims.renew, writer.owner)
+        counts = run_on(self._event_loop(), drain(part.stream, writer, renew))
+        return {**counts, **embedded(part.generation, part.stream)}
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             raise RuntimeError("Dagster gave no event loop; pass event_loop= to build_resources")
         return self._loop
+
+
+def _complete(work: Fillings) -> None:
+    for part in work.parts:
+        if part.generation.status == "building":
+            work.complete(part.generation)
+    if work.refused is not None:
+        raise work.refused
 
 
 def _drain(batches: Iterable[Batch], writer: PartitionWriter[Batch]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 
 from ingestion_assets.errors import GenerationError, StoreUnavailableError
 from ingestion_assets.store import embeddings
+from ingestion_assets.store.claims import CHANNEL
 from ingestion_assets.store.connection import Connection
 from ingestion_assets.store.generations.generation import Generation, active, find, lock
 from ingestion_assets.store.generations.opening import Plan
@@ -239,6 +240,7 @@ def _swap(connection: Connection, generation: Generation, *, force: bool) -> boo
     connection.execute(_RETIRE, {"days": decided.grace_days})
     connection.execute(_ACTIVATE, (generation.generation_id,))
     connection.execute("SELECT ingestion.show_generation(%s)", (generation.generation_id,))
+    connection.execute("SELECT pg_notify(%s, '')", (CHANNEL,))  # workers look what is active
     return True
 
 
