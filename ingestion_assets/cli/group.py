@@ -24,6 +24,8 @@ COMMANDS = {
     "search": "search",
     "answer": "answer",
     "index": "index",
+    "generations": "generations",
+    "reembed": "reembed",
     "serve": "serve",
     "worker": "worker",
     "attach": "attach",

@@ -3,6 +3,7 @@
 import asyncio
 
 from ingestion_assets.store.schema import migrate
+from ingestion_assets.worker.beside import fill
 from ingestion_assets.worker.drain import Manner
 from ingestion_assets.worker.pace import Pace
 from ingestion_assets.worker.patience import Patience
@@ -54,10 +55,12 @@ class Backfill:
             if session is None:
                 return True
             self.session = session
+            others = await session.beside()
             progress = Progress(session, self._patience, self._place.metrics)
             async with progress.reported():
                 await self._drain(session, progress)
-                return progress.is_complete
+        filled = [await fill(self._place, self._manner, deadline, each) for each in others]
+        return progress.is_complete and all(filled)
 
     async def _drain(self, session: Session, progress: Progress) -> None:
         while not self._stop.is_set():
