@@ -64,12 +64,13 @@ def activate(number: int, force: bool) -> None:
 
 
 @generations.command()
-def rollback() -> None:
+@click.option("--force", is_flag=True, help="Though texts are missing in it.")
+def rollback(force: bool) -> None:
     """Search the generation again that was searched before.
 
     It was kept complete, so nothing is embedded first. Doing it twice undoes it.
     """
-    _change(None, force=False)
+    _change(None, force=force)
 
 
 @generations.command()

@@ -151,8 +151,8 @@ def _tell(opened: Generation, plan: Plan, *, golden: bool) -> None:
     conditions += ["it finds the golden questions as well"] if golden else []
     then = f"when {' and '.join(conditions)}"
     click.echo(
-        f"Generation {opened.generation_id} is open: {opened.model}, {opened.dimensions} dimensions,"
-        f" {opened.storage}. Searches go on in the present one.",
+        f"Generation {opened.generation_id} is open: {opened.model},"
+        f" {opened.dimensions} dimensions, {opened.storage}. Searches go on in the present one.",
         err=True,
     )
     if plan.activate:

@@ -11,6 +11,12 @@ from ingestion_assets.defs.checks import (
     embeddings_audit,
     every_partition_is_fresh,
 )
+from ingestion_assets.defs.generations import (
+    generations_are_sound,
+    generations_job,
+    generations_tended,
+    reembed_job,
+)
 from ingestion_assets.defs.housekeeping import cleanup_job
 from ingestion_assets.defs.io_manager import PgvectorIOManager
 from ingestion_assets.defs.jobs import embed_job, ingest_job
@@ -34,11 +40,16 @@ def definitions(settings: Settings) -> dg.Definitions:
     attached = attached_assets(settings.database_url)
     return dg.Definitions(
         assets=[sources, versioned(chunks, settings), versioned(embeddings, settings), *attached],
-        asset_checks=[every_partition_is_fresh, chunks_are_in_place, embeddings_audit],
-        jobs=[ingest_job, embed_job, cleanup_job],
+        asset_checks=[
+            every_partition_is_fresh,
+            chunks_are_in_place,
+            embeddings_audit,
+            generations_are_sound,
+        ],
+        jobs=[ingest_job, embed_job, cleanup_job, reembed_job, generations_job],
         sensors=[documents_changed, ledger_sweep, failures_named, stale_partitions]
         + ([attached_sensor(attached)] if attached else []),
-        schedules=[nightly_reconcile, hourly_retry, weekly_cleanup],
+        schedules=[nightly_reconcile, hourly_retry, weekly_cleanup, generations_tended],
         resources={
             "catalog": CatalogResource(path=str(settings.sources.resolve())),
             "store": store,
