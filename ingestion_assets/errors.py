@@ -33,6 +33,7 @@ IngestionError                      retryable = False
     ├── SchemaVersionError          the database is newer than the code
     ├── DimensionError              vectors of another length than the generation's
     └── GenerationError             it cannot be what it is told to become
+        └── LaggingError            not yet: a text has just come             retryable = True
 """
 
 
@@ -198,3 +199,9 @@ class DimensionError(StoreError):
 
 class GenerationError(StoreError):
     """A generation that cannot become active, or be dropped, as it is."""
+
+
+class LaggingError(GenerationError):
+    """A text that is found by its vector now has none in the generation yet."""
+
+    retryable = True

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,8 @@ from ingestion_assets.worker.pace import Pace
 from ingestion_assets.worker.patience import pause
 from ingestion_assets.worker.session import Place, Session, open_session
 
-PAUSE = 1.0  # seconds between two looks: whether one is complete has to be counted
+PAUSE = 0.1  # seconds in which texts gather
+LOOK = 1.0  # seconds between two looks how far each is
 LONGEST_PAUSE = 60.0  # seconds after a failure: nobody waits for what is not searched
 
 logger = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class Beside:
         self._manner = replace(manner, backlog=manner.live, pace=self.yielding)
         self._deadline = deadline
         self._woken = asyncio.Event()
+        self._looked = float("-inf")
 
     def wake(self) -> None:
         """There may be work."""
@@ -70,19 +73,25 @@ class Beside:
         failures = 0
         while not self._manner.ending.is_set():
             self._woken.clear()
-            failures = 0 if await self._fill_all(session) else failures + 1
-            if failures:
-                await self._rest(pause(failures, LONGEST_PAUSE))
-            else:
+            looking = time.monotonic() - self._looked > LOOK
+            failures = 0 if await self._fill_all(session, looking) else failures + 1
+            await self._rest(pause(failures, LONGEST_PAUSE) if failures else PAUSE)
+            if looking and not failures:
                 await self._woken.wait()
-                await self._rest(PAUSE)
 
-    async def _fill_all(self, session: Session) -> bool:
-        """Whether nothing went wrong."""
+    async def _fill_all(self, session: Session, looking: bool) -> bool:
+        """Whether nothing went wrong.
+
+        Args:
+            looking: also how far each is, which has to be counted.
+        """
         well = True
         for generation in await session.beside():
             try:
                 await fill(self._place, self._manner, self._deadline, generation)
+                if looking:
+                    await take_further(self._place, self._manner, generation)
+                    self._looked = time.monotonic()
             except (OllamaError, StoreError) as error:
                 well = False
                 logger.error("Generation %d is not filled: %s", generation.generation_id, error)
@@ -94,11 +103,8 @@ class Beside:
                 await self._manner.ending.wait()
 
 
-async def fill(place: Place, manner: Manner, deadline: float, generation: Generation) -> bool:
-    """Embed what a generation lacks, and take it further if it is to become active.
-
-    Returns:
-        Whether every text has its vector in it now, if it is one that is to become active.
+async def fill(place: Place, manner: Manner, deadline: float, generation: Generation) -> None:
+    """Embed what a generation lacks.
 
     Raises:
         OllamaError: the servers are at fault, or do not have its model.
@@ -109,6 +115,18 @@ async def fill(place: Place, manner: Manner, deadline: float, generation: Genera
             if session is not None:
                 for queue in await session.refresh():
                     await session.drain(queue)
+
+
+async def take_further(place: Place, manner: Manner, generation: Generation) -> bool:
+    """Have a generation that is to become active indexed, judged and activated.
+
+    Returns:
+        Whether it lacks no text; what is kept to go back to may.
+
+    Raises:
+        OllamaError: its golden questions cannot be embedded.
+        StoreError: Postgres refuses.
+    """
     if generation.status != "building" or manner.ending.is_set():
         return True
     host, settings = place.hosts[0], place.settings

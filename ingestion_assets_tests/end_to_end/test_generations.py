@@ -89,6 +89,12 @@ def _kill(process: Process) -> None:
     process.popen.wait()
 
 
+def _end_leases(connection: Connection) -> None:
+    """What a minute would do."""
+    connection.execute("DELETE FROM ingestion.owners")
+    connection.execute("UPDATE ingestion.ledger SET lease_until = now() WHERE owner IS NOT NULL")
+
+
 class _Traffic:
     """Questions one after the other, and a document now and then; what was wrong with an answer."""
 
@@ -143,9 +149,7 @@ class _Traffic:
             or first.text != text
             or (first.distance or 0) > 1e-4
         ):
-            self.wrong.append(
-                f"{text}: {len(found.hits)} hits of {made}, {found.degraded}, {first}"
-            )
+            self.wrong.append(f"{text}: {len(found.hits)} hits of {made}, {found.degraded}")
 
     def _write(self) -> None:
         with connect(self._database) as connection:
@@ -171,6 +175,7 @@ def test_a_model_is_changed_and_changed_back_though_everything_is_killed(
         with start() as filling:
             wait_for(lambda: _embedded(connection, 2) > TEXTS // 4)
             _kill(filling)
+        _end_leases(connection)
         with connect(database) as holder, holder.transaction(force_rollback=True):
             holder.execute("LOCK TABLE ingestion.embeddings_2 IN ACCESS SHARE MODE")
             with start() as building:
@@ -180,6 +185,7 @@ def test_a_model_is_changed_and_changed_back_though_everything_is_killed(
                 connection.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_progress_create_index"
                 )
+        _end_leases(connection)
         wait_for(lambda: _listed(connection, 2).index.state == "invalid")
         with start():
             wait_for(lambda: _is_active(connection, 2))
@@ -187,15 +193,8 @@ def test_a_model_is_changed_and_changed_back_though_everything_is_killed(
             wait_for(lambda: traffic.answers[2] > 20)
             written = _embedded(connection, 1)
             wait_for(lambda: _embedded(connection, 1) > written)  # what is kept gets the new ones
-            wait_for(lambda: not _listed(connection, 1).coverage.missing)
-            wait_for(lambda: _rolled_back(environment))
+            _ingest(environment, "generations", "rollback")
             before = traffic.answers[1]
             wait_for(lambda: traffic.answers[1] > before + 20)
     assert traffic.wrong == []
     assert set(traffic.answers) == {1, 2}
-
-
-def _rolled_back(environment: dict[str, str]) -> bool:
-    """Whether it was gone back: a text written this moment has it refused, and asked again."""
-    arguments = ["generations", "rollback"]
-    return CliRunner().invoke(main, arguments, env=environment).exit_code == 0

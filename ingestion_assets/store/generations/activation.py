@@ -4,13 +4,14 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
+from time import monotonic, sleep
 from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from ingestion_assets.errors import GenerationError, StoreUnavailableError
+from ingestion_assets.errors import GenerationError, LaggingError, StoreUnavailableError
 from ingestion_assets.store import embeddings
 from ingestion_assets.store.claims import CHANNEL
 from ingestion_assets.store.connection import Connection
@@ -24,8 +25,15 @@ INDEX_FROM = 100_000  # vectors from which a search without an index is slow
 
 _INDEXABLE = {"vector": 2000, "halfvec": 4000}  # dimensions
 _SCHEDULE = "SELECT plan, golden, gate FROM ingestion.generations WHERE generation_id = %s"
-_WAITS = """
-SELECT EXISTS (SELECT FROM ingestion.ledger WHERE generation_id = %s AND NOT quarantined)
+_MOMENT, _PAUSE = 5.0, 0.05  # seconds
+_SETTLED = 0.99  # of the texts: the others have just come, and have no vector anywhere yet
+# What waits here but not in the active generation; the ledger alone says so, and soon.
+_LAGS = """
+SELECT EXISTS (
+    SELECT FROM ingestion.ledger l
+    WHERE l.generation_id = %s AND NOT l.quarantined AND NOT EXISTS (
+        SELECT FROM ingestion.ledger other JOIN ingestion.generations g USING (generation_id)
+        WHERE g.status = 'active' AND other.chunk_id = l.chunk_id))
 """
 _INDEXES = """
 SELECT coalesce(bool_or(indisvalid) FILTER (WHERE relname = %(mine)s), false),
@@ -133,11 +141,14 @@ def activate_when_covered(connection: Connection, generation: Generation) -> boo
 def activate(connection: Connection, generation: Generation, *, force: bool = False) -> None:
     """Make a generation active because an operator says so.
 
+    A text that has just got its vector in the active one is waited for a moment.
+
     Args:
         force: though texts are missing, or it failed the golden questions.
 
     Raises:
-        GenerationError: search would return less; or the generation is none that can be active.
+        LaggingError: search would return less. Retryable.
+        GenerationError: the generation is none that can be active.
         StoreUnavailableError: somebody reads or writes what is to be changed. Retryable.
     """
     if generation.status == "active":
@@ -148,11 +159,14 @@ def activate(connection: Connection, generation: Generation, *, force: bool = Fa
         )
     if not force:
         _check(connection, generation)
-    if not _change(connection, generation, force=force):
-        raise GenerationError(
-            f"generation {generation.generation_id} lacks texts that search finds now; wait until"
-            " they have their vectors, or do without them: --force"
-        )
+    deadline = monotonic() + _MOMENT
+    while not _change(connection, generation, force=force):
+        if monotonic() > deadline:
+            raise LaggingError(
+                f"generation {generation.generation_id} lacks texts that search finds now; have"
+                " them embedded by a worker or `ingest run`, or do without them: --force"
+            )
+        sleep(_PAUSE)
 
 
 def rollback(connection: Connection) -> Generation:
@@ -173,8 +187,7 @@ def rollback(connection: Connection) -> Generation:
 def _check(connection: Connection, generation: Generation) -> None:
     number = generation.generation_id
     found = embeddings.coverage(connection, generation, None)
-    needed = schedule(connection, generation).plan.coverage
-    if not found.embedded or not _suffices(found, needed):
+    if not _suffices(found, schedule(connection, generation).plan):
         raise GenerationError(
             f"generation {number} has vectors of {found.embedded:,} of {found.chunks:,} texts;"
             f" {found.missing:,} wait: `ingest run`, a worker or `ingest up` embed them"
@@ -187,16 +200,27 @@ def _check(connection: Connection, generation: Generation) -> None:
 
 
 def _is_covered(connection: Connection, generation: Generation, plan: Plan) -> bool:
-    if plan.coverage >= 1:
-        row = connection.execute(_WAITS, (generation.generation_id,)).fetchone()
-        if row and row[0]:
-            return False
+    if plan.coverage < 1:
+        return _suffices(embeddings.coverage(connection, generation, None), plan)
+    row = connection.execute(_LAGS, (generation.generation_id,)).fetchone()
+    if row and row[0]:
+        return False
     found = embeddings.coverage(connection, generation, None)
-    return found.embedded > 0 and _suffices(found, plan.coverage)
+    return _suffices(found, plan) and not _loses(connection, active(connection), generation)
 
 
-def _suffices(found: embeddings.Coverage, share: float) -> bool:
-    return found.missing <= (1 - share) * (found.chunks - found.quarantined)
+def _suffices(found: embeddings.Coverage, plan: Plan) -> bool:
+    share = min(plan.coverage, _SETTLED)
+    return found.embedded > 0 and found.missing <= (1 - share) * (found.chunks - found.quarantined)
+
+
+def _loses(connection: Connection, old: Generation | None, new: Generation) -> bool:
+    """Whether a text that is found by its vector now would not be found then."""
+    if old is None:
+        return False
+    query = sql.SQL(_LOST).format(old=old.table, new=new.table)
+    row = connection.execute(query, (new.generation_id,)).fetchone()
+    return row is not None and bool(row[0])
 
 
 def _lacks_index(connection: Connection, generation: Generation) -> bool:
@@ -233,9 +257,7 @@ def _swap(connection: Connection, generation: Generation, *, force: bool) -> boo
     if old is not None and not force and decided.coverage >= 1:
         # No text gets its vector in the old one alone between the check and the change.
         connection.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(old.table))
-        lost = sql.SQL(_LOST).format(old=old.table, new=generation.table)
-        row = connection.execute(lost, (generation.generation_id,)).fetchone()
-        if row and row[0]:
+        if _loses(connection, old, generation):
             return False
     connection.execute(_RETIRE, {"days": decided.grace_days})
     connection.execute(_ACTIVATE, (generation.generation_id,))
