@@ -101,7 +101,7 @@ def test_new_chunks_are_enqueued_in_every_generation_in_use(connection):
     building = rows.generation(connection, model="next")
     _, (two,) = rows.store(connection, "b.md", ["two"])
     assert [_claim(connection, g) for g in (old, new, building)] == [
-        {one.chunk_id},  # of the time before it was retired
+        {one.chunk_id, two.chunk_id},  # kept complete, to go back to
         {two.chunk_id},
         {one.chunk_id, two.chunk_id},
     ]
