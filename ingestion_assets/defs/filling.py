@@ -39,6 +39,18 @@ class Fillings:
     refused: ModelError | None
     complete: Callable[[Generation], Standing]
 
+    def finish(self) -> None:
+        """Complete what is to become active, once all parts are stored.
+
+        Raises:
+            ModelError: a generation could not be filled.
+        """
+        for part in self.parts:
+            if part.generation.status == "building":
+                self.complete(part.generation)
+        if self.refused is not None:
+            raise self.refused
+
 
 def fillings(
     store: StoreResource,

@@ -54,7 +54,7 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
             counts = self._write(obj, connection, key)
         if isinstance(obj, Fillings):
             with reported():  # it may take long, and needs the partition no more
-                _complete(obj)
+                obj.finish()
         context.add_output_metadata({"dagster/row_count": counts.pop("rows"), **counts})
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | Frames:
@@ -90,14 +90,6 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
         if self._loop is None:
             raise RuntimeError("Dagster gave no event loop; pass event_loop= to build_resources")
         return self._loop
-
-
-def _complete(work: Fillings) -> None:
-    for part in work.parts:
-        if part.generation.status == "building":
-            work.complete(part.generation)
-    if work.refused is not None:
-        raise work.refused
 
 
 def _drain(batches: Iterable[Batch], writer: PartitionWriter[Batch]) -> dict[str, int]:
