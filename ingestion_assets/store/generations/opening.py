@@ -94,15 +94,16 @@ def reembed(
 ) -> Generation:
     """Open a generation as an operator asks; one that is building already gets the new plan.
 
+    The active one is left as it is, and returned.
+
     Args:
         golden: questions by which it is judged, each `query` and `uris`.
     """
     with connection.transaction():
         opened = open_generation(connection, recipe, plan)
-        connection.execute(
-            _DECIDE,
-            (Jsonb(asdict(plan)), Jsonb(list(golden)) if golden else None, opened.generation_id),
-        )
+        if opened.status == "building":
+            asked = Jsonb(list(golden)) if golden else None
+            connection.execute(_DECIDE, (Jsonb(asdict(plan)), asked, opened.generation_id))
     return opened
 
 
