@@ -161,6 +161,7 @@ def _change(connection: Connection, traffic: Traffic, texts: int) -> None:
         traffic.phase = "building"
         os.kill(building, signal.SIGKILL)
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_progress_create_index")
+        _until(lambda: index_state(connection, second).state != "building")
         print(f"killed while building: its index is {index_state(connection, second).state}")
     _end_leases(connection)
     with _worker():
