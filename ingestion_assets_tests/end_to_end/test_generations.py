@@ -178,7 +178,8 @@ def test_a_model_is_changed_and_changed_back_though_everything_is_killed(
         assert _embedded(connection, 2) < TEXTS
         _end_leases(connection)
         with connect(database) as holder, holder.transaction(force_rollback=True):
-            holder.execute("LOCK TABLE ingestion.embeddings_2 IN ACCESS SHARE MODE")
+            # The build waits for this writer, so that it is killed before its end.
+            holder.execute("LOCK TABLE ingestion.embeddings_2 IN ROW EXCLUSIVE MODE")
             with start() as building:
                 wait_for(lambda: _listed(connection, 2).index.state != "none")
                 assert _is_active(connection, 1)
