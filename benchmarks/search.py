@@ -104,6 +104,7 @@ class Known:
         *,
         options: Mapping[str, Any] | None = None,
         truncate: bool = False,
+        dimensions: int | None = None,
     ) -> Answer:
         return Answer(np.array([self.vectors[text] for text in texts]), (), len(texts), 0.0, 0.0)
 

@@ -42,7 +42,9 @@ IngestionError                      retryable = False
 └── StoreError
     ├── StoreUnavailableError       connection lost, deadlock, lock taken   retryable = True
     ├── SchemaVersionError          the database is newer than the code
-    └── DimensionError              vectors of another length than the generation's
+    ├── DimensionError              vectors of another length than the generation's
+    └── GenerationError             it cannot be what it is told to become
+        └── LaggingError            not yet: a text has just come             retryable = True
 """
 
 
@@ -250,3 +252,13 @@ class DimensionError(StoreError):
     def __init__(self, table: str, want: int, got: int) -> None:
         super().__init__(f"{table} holds vectors of {want} dimensions, the model gave {got}")
         self.table, self.want, self.got = table, want, got
+
+
+class GenerationError(StoreError):
+    """A generation that cannot become active, or be dropped, as it is."""
+
+
+class LaggingError(GenerationError):
+    """A text that is found by its vector now has none in the generation yet."""
+
+    retryable = True

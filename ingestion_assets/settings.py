@@ -51,6 +51,8 @@ class Settings:
         extractors: INGEST_EXTRACTORS; processes that a run reads documents in, at most.
         document_seconds: INGEST_DOCUMENT_SECONDS; of CPU, to read one document.
         document_memory: INGEST_DOCUMENT_MEMORY; megabytes, to read one document.
+        generation_grace: INGEST_GENERATION_GRACE; days that a generation which is replaced is kept
+            complete, to go back to; 0 keeps none.
         chunk_tokens: INGEST_CHUNK_TOKENS; tokens per chunk at most, heading included.
         chunk_overlap: INGEST_CHUNK_OVERLAP; tokens that neighbouring chunks of one block share.
         text_language: INGEST_TEXT_LANGUAGE; Postgres' text search configuration for words.
@@ -104,6 +106,7 @@ class Settings:
     extractors: int = field(default_factory=cores)
     document_seconds: int = 60
     document_memory: int = 1000
+    generation_grace: float = 7.0
     chunk_tokens: int = 200
     chunk_overlap: int = 30
     text_language: str = "english"
@@ -181,6 +184,7 @@ class Settings:
             document_memory=_integer(
                 env, "INGEST_DOCUMENT_MEMORY", cls.document_memory, 200, 1_000_000
             ),
+            generation_grace=_number(env, "INGEST_GENERATION_GRACE", cls.generation_grace, 0, 3650),
             chunk_tokens=_integer(env, "INGEST_CHUNK_TOKENS", cls.chunk_tokens, 16, 8192),
             chunk_overlap=_integer(
                 env, "INGEST_CHUNK_OVERLAP", min(cls.chunk_overlap, overlap_limit), 0, overlap_limit

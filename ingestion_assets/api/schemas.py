@@ -28,6 +28,7 @@ class Passage(Told):
     score: float = Field(description="By which the passages are ordered; higher is better.")
     distance: float | None = Field(description="Cosine distance to the query's vector, if known.")
     embedded: bool = Field(description="False while the chunk waits for its vector.")
+    generation: int | None = Field(description="Whose vectors were compared.")
     vector_rank: int | None = Field(description="Its place by meaning, from 1.")
     text_rank: int | None = Field(description="Its place by words, from 1.")
     rerank_score: float | None = Field(description="By which it was reordered, if it was.")
@@ -63,6 +64,7 @@ class PassageMetadata(Told):
     end_offset: int
     page: int | None
     embedded: bool
+    generation: int | None
     vector_rank: int | None
     text_rank: int | None
     rerank_score: float | None

@@ -27,6 +27,8 @@ COMMANDS = {
     "answer": "answer",
     "index": "index",
     "export": "export",
+    "generations": "generations",
+    "reembed": "reembed",
     "serve": "serve",
     "worker": "worker",
     "attach": "attach",

@@ -25,6 +25,7 @@ from ingestion_assets.sources import Reconciliation, Source
 from ingestion_assets.store import chunks, documents, forecast
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.generations import Generation, active
+from ingestion_assets.store.generations.opening import heeds
 
 _COLUMNS = ("new", "changed", "gone", "unread", "chunks", "texts", "tokens", "time")
 
@@ -68,7 +69,8 @@ def plan(running: Services, settings: Settings, sources: Sequence[Source]) -> li
     )
     with connect(running.database_url) as connection:
         generation = active(connection)
-        if generation is not None and generation.model != settings.model:
+        is_new = generation is not None and generation.model != settings.model
+        if is_new and heeds(connection, settings.model):
             generation = None
         limits = Limits.of(settings)
         plans = [

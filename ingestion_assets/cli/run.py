@@ -21,6 +21,8 @@ from ingestion_assets.local.services import Services
 from ingestion_assets.settings import Settings
 from ingestion_assets.sources import Source, load
 from ingestion_assets.store.connection import connect
+from ingestion_assets.store.generations import active
+from ingestion_assets.store.generations.opening import heeds
 from ingestion_assets.store.ledger import partitions_with_failures
 from ingestion_assets.store.sources import unlisted
 
@@ -113,6 +115,7 @@ def run(**given: Any) -> None:
     require_project()
     with services(settings) as running:
         _name_left_over(running, listed)
+        _name_unheeded(running, settings)
         if options.plan:
             show_plan(plan(running, settings, chosen), as_json=options.as_json)
             return
@@ -191,6 +194,21 @@ def _name_left_over(running: Services, listed: Sequence[Source]) -> None:
         click.echo(
             f"{name} is stored, but no longer listed: its documents are still found. Delete them:"
             f"  {program()} sources remove {name}",
+            err=True,
+        )
+
+
+def _name_unheeded(running: Services, settings: Settings) -> None:
+    """Say that a model is not gone back to because it is named again."""
+    with connect(running.database_url) as connection:
+        searched = active(connection)
+        heeded = heeds(connection, settings.model)
+    if heeded or searched is None or searched.model == settings.model:
+        return
+    if "INGESTION_MODEL" in os.environ:
+        click.echo(
+            f"INGESTION_MODEL={settings.model} changes nothing: {searched.model} has followed it."
+            f" Change over:  {program()} reembed --model {settings.model}",
             err=True,
         )
 

@@ -51,4 +51,5 @@ def _place(settings: Settings) -> Iterator[Place]:
         for note in running.notes:
             logger.info("%s", note)
         hosts = settings.ollama_hosts or (running.ollama_host,)
-        yield Place(running.database_url, hosts, settings, EmbeddingMetrics())
+        most = settings.max_in_flight
+        yield Place(running.database_url, hosts, settings, EmbeddingMetrics(), most)

@@ -11,7 +11,7 @@ from ingestion_assets.chunks.reconcile import Splitting
 from ingestion_assets.defs import tables
 from ingestion_assets.defs.failures import reported
 from ingestion_assets.defs.fidelity import look_at_start
-from ingestion_assets.defs.io_manager import Embedding
+from ingestion_assets.defs.filling import Fillings, fillings
 from ingestion_assets.defs.partitions import partitions
 from ingestion_assets.defs.resources import (
     CatalogResource,
@@ -19,14 +19,11 @@ from ingestion_assets.defs.resources import (
     ExtractionResource,
     OllamaResource,
     StoreResource,
-    recipe,
 )
 from ingestion_assets.sources import Reconciliation
-from ingestion_assets.store import baselines, claims
+from ingestion_assets.store import baselines
 from ingestion_assets.store import chunks as chunk_store
 from ingestion_assets.store import documents as document_store
-from ingestion_assets.store import embeddings as embedding_store
-from ingestion_assets.store.generations import open_generation
 from ingestion_assets.store.sources import register
 
 EMBEDDING_POOL = "ollama"
@@ -161,21 +158,23 @@ def embeddings(
     config: EmbeddingConfig,
     store: StoreResource,
     ollama: OllamaResource,
-) -> Embedding:
+) -> Fillings:
     """One vector per chunk, in the table of the generation: model, digest, prefixes, options.
 
     Only chunks without a vector of their present text are embedded; a text that was embedded
-    before, anywhere in the generation, is copied inside the database.
+    before, anywhere in the generation, is copied inside the database. The generation that is
+    searched comes first; then one that is to follow it, and one that is kept to go back to.
     """
-    model = ollama.identify()
-    generation = store.call(open_generation, recipe(model))
-    if store.call(baselines.due, generation, context.partition_key, FIDELITY_SECONDS):
-        wrong = look_at_start(context.instance, store, ollama, generation)
+    found = fillings(
+        store,
+        ollama,
+        context.partition_key,
+        only_failed=config.only_failed,
+        again=config.again and not context.retry_number,
+    )
+    searched = found.searched
+    if searched and store.call(baselines.due, searched, context.partition_key, FIDELITY_SECONDS):
+        wrong = look_at_start(context.instance, store, ollama, searched)
         if wrong:
             context.log.warning(f"embeddings_fidelity fails: {wrong}")
-    if config.again and not context.retry_number:
-        store.call(embedding_store.outdate, generation, context.partition_key)
-    pages = claims.pages(
-        store.connect, generation, context.partition_key, only_failed=config.only_failed
-    )
-    return Embedding(generation, ollama.stream(model, pages))
+    return found

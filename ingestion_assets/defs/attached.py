@@ -9,10 +9,11 @@ import dagster as dg
 from pydantic import Field
 
 from ingestion_assets.defs.assets import EMBEDDING_POOL, RETRIES
-from ingestion_assets.defs.drain import VectorsWriter, drain
+from ingestion_assets.defs.drain import drain
 from ingestion_assets.defs.failures import reported
+from ingestion_assets.defs.filling import fillings
 from ingestion_assets.defs.report import figures, table
-from ingestion_assets.defs.resources import OllamaResource, StoreResource, recipe
+from ingestion_assets.defs.resources import OllamaResource, StoreResource
 from ingestion_assets.embedding import EmbeddingStream, Identity
 from ingestion_assets.errors import ConfigError, IngestionError
 from ingestion_assets.store import claims
@@ -22,7 +23,6 @@ from ingestion_assets.store.attached.due import due
 from ingestion_assets.store.attached.filing import FilingQueue
 from ingestion_assets.store.attached.writer import AttachedWriter
 from ingestion_assets.store.connection import Connection, connect, partition_lock
-from ingestion_assets.store.generations import open_generation
 from ingestion_assets.store.writers import EmbeddingsWriter
 
 GROUP = "attached"
@@ -125,11 +125,10 @@ def _backfill(
             raise ConfigError(f"{name!r} is not attached any more; reload the definitions")
         if config.retry_failed:
             listing.retry(connection, found)
-        model = ollama.identify(found.model)
         if found.vector_column is None:
-            stream, counts = _file(connection, found, model, store, ollama)
+            stream, counts = _file(connection, found, store, ollama)
         else:
-            stream, counts = _fill(found, model, store, ollama)
+            stream, counts = _fill(found, ollama.identify(found.model), store, ollama)
         rows = asdict(listing.counts(connection, found))
         failed = listing.failures(connection, found, limit=50)
     errors = ({"key": f.key, "error": f.error_class, "message": f.error} for f in failed)
@@ -155,19 +154,21 @@ def _fill(
 def _file(
     connection: Connection,
     found: Attachment,
-    model: Identity,
     store: StoreResource,
     ollama: OllamaResource,
 ) -> tuple[EmbeddingStream, dict[str, int]]:
-    """Turn a table's rows into documents and chunks of ours, and embed these."""
+    """Turn a table's rows into documents and chunks of ours, and embed these as all others are."""
     queue = FilingQueue(store.url(), found)
     queue.claim(_PAGE)
     while queue.depth().pending:
         queue.claim(_PAGE)
     key = f"{found.name}/00"
-    generation = open_generation(connection, recipe(model))
-    writer: VectorsWriter = EmbeddingsWriter(connection, key, generation)
-    stream = ollama.stream(model, claims.pages(store.connect, generation, key))
+    work = fillings(store, ollama, key, only_failed=False, again=False)
     renew = partial(store.call, claims.renew, claims.run_owner(key))
+    counts = []
     with partition_lock(connection, key):
-        return stream, ollama.run(drain(stream, writer, renew))
+        for part in work.parts:
+            writer = EmbeddingsWriter(connection, key, part.generation)
+            counts.append(ollama.run(drain(part.stream, writer, renew)))
+    work.finish()
+    return work.parts[0].stream, counts[0]

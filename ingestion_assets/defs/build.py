@@ -19,6 +19,12 @@ from ingestion_assets.defs.collections import (
 )
 from ingestion_assets.defs.doctor import daily_doctor, doctor_checks, doctor_job
 from ingestion_assets.defs.fidelity import fidelity_job, fidelity_schedule, vector_store
+from ingestion_assets.defs.generations import (
+    generations_are_sound,
+    generations_job,
+    generations_tended,
+    reembed_job,
+)
 from ingestion_assets.defs.housekeeping import cleanup_job
 from ingestion_assets.defs.io_manager import PgvectorIOManager
 from ingestion_assets.defs.jobs import embed_job, ingest_job
@@ -39,7 +45,8 @@ from ingestion_assets.settings import Settings
 def definitions(settings: Settings) -> dg.Definitions:
     """Assets, jobs and resources; secrets stay in the environment, the UI shows their names."""
     store = StoreResource(
-        database_url=dg.EnvVar("INGESTION_DATABASE_URL") if settings.database_url else None
+        database_url=dg.EnvVar("INGESTION_DATABASE_URL") if settings.database_url else None,
+        grace_days=settings.generation_grace,
     )
     limits = Limits.of(settings)
     attached = attached_assets(settings.database_url)
@@ -56,9 +63,19 @@ def definitions(settings: Settings) -> dg.Definitions:
             every_partition_is_fresh,
             chunks_are_in_place,
             embeddings_audit,
+            generations_are_sound,
             *doctor_checks,
         ],
-        jobs=[ingest_job, embed_job, collections_job, cleanup_job, doctor_job, fidelity_job],
+        jobs=[
+            ingest_job,
+            embed_job,
+            reembed_job,
+            generations_job,
+            collections_job,
+            doctor_job,
+            fidelity_job,
+            cleanup_job,
+        ],
         sensors=[documents_changed, ledger_sweep, failures_named, stale_partitions]
         + ([attached_sensor(attached)] if attached else []),
         schedules=[
@@ -68,6 +85,7 @@ def definitions(settings: Settings) -> dg.Definitions:
             nightly_collections(settings),
             daily_doctor,
             fidelity_schedule,
+            generations_tended,
         ],
         resources={
             "catalog": CatalogResource(path=str(settings.sources.resolve())),

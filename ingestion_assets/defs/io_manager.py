@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from functools import partial
 from itertools import chain
 from time import perf_counter, time
@@ -17,16 +17,15 @@ from ingestion_assets.chunks.reconcile import Splitting
 from ingestion_assets.defs.drain import drain
 from ingestion_assets.defs.event_loop import run_on
 from ingestion_assets.defs.failures import reported
-from ingestion_assets.defs.report import embedded, reconciled, timed
+from ingestion_assets.defs.filling import Filling, Fillings
+from ingestion_assets.defs.report import embedded, filled, reconciled, timed
 from ingestion_assets.defs.resources import StoreResource
-from ingestion_assets.embedding import EmbeddingStream
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.pace import Latencies
 from ingestion_assets.sources import Reconciliation
 from ingestion_assets.store import claims, frames, looks
 from ingestion_assets.store.connection import Connection, partition_lock
 from ingestion_assets.store.frames import Frames
-from ingestion_assets.store.generations import Generation
 from ingestion_assets.store.writers import (
     ChunksWriter,
     DocumentsWriter,
@@ -37,14 +36,6 @@ from ingestion_assets.store.writers import (
 Batch = TypeVar("Batch")
 
 _READERS = {"sources": frames.documents, "chunks": frames.chunks, "embeddings": frames.embeddings}
-
-
-@dataclass(frozen=True, slots=True)
-class Embedding:
-    """Vectors on their way into a generation."""
-
-    generation: Generation
-    stream: EmbeddingStream
 
 
 class PgvectorIOManager(dg.ConfigurableIOManager):
@@ -64,6 +55,9 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
         key = context.partition_key
         with reported(), self.store.connect() as connection, partition_lock(connection, key):
             counts = self._write(obj, connection, key)
+        if isinstance(obj, Fillings):
+            with reported():  # it may take long, and needs the partition no more
+                obj.finish()
         context.add_output_metadata({"dagster/row_count": counts.pop("rows"), **counts})
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | Frames:
@@ -83,14 +77,17 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
             case Splitting():
                 counts = _drain(iter(obj), ChunksWriter(connection, key))
                 return {**counts, **obj.metadata()}
-            case Embedding(generation, stream):
-                writer = EmbeddingsWriter(connection, key, generation)
-                renew = partial(self.store.call, claims.renew, writer.owner)
-                counts = run_on(self._event_loop(), drain(stream, writer, renew))
-                return {**counts, **embedded(generation, stream)}
+            case Fillings(parts):
+                return filled(parts, [self._fill(part, connection, key) for part in parts])
         raise ConfigError(
             f"pgvector stores no {type(obj).__name__}; give the asset an IO manager of its own"
         )
+
+    def _fill(self, part: Filling, connection: Connection, key: str) -> dict[str, Any]:
+        writer = EmbeddingsWriter(connection, key, part.generation)
+        renew = partial(self.store.call, claims.renew, writer.owner)
+        counts = run_on(self._event_loop(), drain(part.stream, writer, renew))
+        return {**counts, **embedded(part.generation, part.stream)}
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:

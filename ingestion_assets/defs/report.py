@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from ingestion_assets.defs.filling import Filling
 from ingestion_assets.defs.plot import plot
 from ingestion_assets.embedding import EmbeddingStream
 from ingestion_assets.pace import Latencies
@@ -36,6 +37,27 @@ def embedded(generation: Generation, stream: EmbeddingStream) -> dict[str, Any]:
         "model": generation.model,
         "dagster/table_name": f"ingestion.{generation.name}",
     }
+
+
+def filled(parts: Sequence[Filling], counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How a partition was embedded: into the generation that is searched, and those beside it."""
+    first = max(range(len(parts)), key=lambda n: parts[n].generation.status == "active", default=-1)
+    if first < 0:
+        return {"rows": 0}
+    if len(parts) == 1:
+        return dict(counts[0])
+    names = ("rows", "chunks", "embedded", "reused", "quarantined", "missing")
+    records = (
+        {
+            "generation": part.generation.generation_id,
+            "status": part.generation.status,
+            "model": part.generation.model,
+            **{name: count[name] for name in names},
+        }
+        for part, count in zip(parts, counts, strict=True)
+    )
+    together = {name: sum(count[name] for count in counts) for name in ("embedded", "reused")}
+    return {**counts[first], **together, **table("generations", records)}
 
 
 def figures(stream: EmbeddingStream) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -26,13 +26,14 @@ from ingestion_assets.memory import prevent_fragmentation
 from ingestion_assets.sources import Source, load
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.fleet import Fleet
-from ingestion_assets.store.generations import Generation, Recipe
+from ingestion_assets.store.generations import Generation
 from ingestion_assets.store.schema import migrate
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _CONNECTIONS, _KEEPALIVE = 10, 5  # of the HTTP pool at least
+_BATCH_BEHIND = 16  # texts; a question waits for a request of these at most
 _ASIDE = 2  # connections beside the workers', for questions about the server
 _SPECIAL_TOKENS = 2  # that a model puts around every text
 
@@ -78,6 +79,9 @@ class StoreResource(dg.ConfigurableResource[Any]):
 
     database_url: str | None = Field(
         default=None, description="postgresql://…; the embedded Postgres if it is not given."
+    )
+    grace_days: float = Field(
+        default=7.0, description="That a replaced generation of embeddings is kept complete."
     )
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
@@ -162,59 +166,96 @@ class OllamaResource(dg.ConfigurableResource[Any]):
     cpu_retry: bool = Field(
         default=False, description="Load the model without a GPU for a text that it chokes on."
     )
-    _pool: Endpoints = PrivateAttr()
+    _pools: dict[tuple[str, bool], Endpoints] = PrivateAttr(default_factory=dict)
+    _open: AsyncExitStack = PrivateAttr()
     _loop: asyncio.AbstractEventLoop = PrivateAttr()
 
     @asynccontextmanager
     async def yield_for_execution(  # type: ignore[override]  # Dagster's stub knows sync only
         self, context: dg.InitResourceContext
     ) -> AsyncIterator["OllamaResource"]:
-        """Open the clients on the run's own event loop, where the IO manager drains the stream."""
+        """Keep clients on the run's own event loop, where the IO manager drains the stream."""
         if context.event_loop is None:
             raise RuntimeError("Dagster gave no event loop; pass event_loop= to build_resources")
         prevent_fragmentation()
         self._loop = context.event_loop
-        hosts = self.hosts or [ollama_host()]
-        async with Endpoints(
-            [self._client(host) for host in hosts],
-            workers=self.workers,
-            max_workers=self.max_in_flight,
-            breaker_failures=self.breaker_failures,
-            breaker_seconds=self.breaker_seconds,
-            deadline=self.deadline,
-            auto_pull=self.auto_pull,
-        ) as pool:
-            self._pool = pool
-            url = self.store.url()
-            async with Fleet(url, pool.shares(), most=self.max_in_flight, live=False):
-                yield self
+        async with AsyncExitStack() as stack:
+            self._open, self._pools = stack, {}
+            yield self
 
-    def identify(self, model: str | None = None) -> Identity:
+    def identify(self, model: str | None = None, *, behind: bool = False) -> Identity:
         """What the servers say of a model, or of the configured one; sends them no text."""
-        return self.run(self._pool.identify(model or self.model))
+
+        async def identify() -> Identity:
+            return await (await self._pool(model or self.model, behind)).identify(
+                model or self.model
+            )
+
+        return self.run(identify())
 
     def probe(self, generation: Generation) -> list[Probe | Silence]:
         """What each server gives for texts of many kinds; nothing is stored."""
-        model = model_of(generation)
-        return self.run(self._pool.probe(model, generation.document_prefix))
+
+        async def probe() -> list[Probe | Silence]:
+            pool = await self._pool(generation.model, behind=False)
+            return await pool.probe(model_of(generation), generation.document_prefix)
+
+        return self.run(probe())
 
     def wrong(self, generation: Generation, sampled: Sequence[Sampled]) -> list[Wrong]:
         """Those of some vectors that are not what their texts get now."""
-        return self.run(wrong(self._pool, model_of(generation), sampled))
+
+        async def compare() -> list[Wrong]:
+            pool = await self._pool(generation.model, behind=False)
+            return await wrong(pool, model_of(generation), sampled)
+
+        return self.run(compare())
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end on the loop that the clients live on."""
         return run_on(self._loop, coroutine)
 
-    def stream(self, model: Identity, pages: Iterator[list[Text]]) -> EmbeddingStream:
-        """The vectors of all pages, in batches; nothing is sent before it is iterated over."""
+    def stream(
+        self, model: Identity, pages: Iterator[list[Text]], *, behind: bool = False
+    ) -> EmbeddingStream:
+        """The vectors of all pages, in batches; nothing is sent before it is iterated over.
+
+        Args:
+            behind: a request at a time and small ones, for what is not searched yet.
+        """
         return EmbeddingStream(
-            self._pool,
+            self.run(self._pool(model.model, behind)),
             model,
             lambda: next(pages, []),
-            batch_size=self.batch_size,
+            batch_size=min(self.batch_size, _BATCH_BEHIND) if behind else self.batch_size,
             retries=self.retries,
         )
+
+    def client(self) -> Ollama:
+        """A client of the first server, to be closed by who asks for it."""
+        return self._client(self._hosts()[0])
+
+    async def _pool(self, model: str, behind: bool) -> Endpoints:
+        """The servers as they are used for a model; what they are found to be is of it alone."""
+        if (model, behind) not in self._pools:
+            pool = Endpoints(
+                [self._client(host) for host in self._hosts()],
+                workers=1 if behind else self.workers,
+                max_workers=1 if behind else self.max_in_flight,
+                breaker_failures=self.breaker_failures,
+                breaker_seconds=self.breaker_seconds,
+                deadline=self.deadline,
+                auto_pull=self.auto_pull,
+            )
+            await self._open.enter_async_context(pool)
+            shares = pool.shares()
+            fleet = Fleet(self.store.url(), shares, most=self.max_in_flight, live=False)
+            await self._open.enter_async_context(fleet)
+            self._pools[model, behind] = pool
+        return self._pools[model, behind]
+
+    def _hosts(self) -> list[str]:
+        return self.hosts or [ollama_host()]
 
     def _client(self, host: str) -> Ollama:
         return Ollama(
@@ -225,16 +266,3 @@ class OllamaResource(dg.ConfigurableResource[Any]):
             timeout=self.timeout,
             cpu_retry=self.cpu_retry,
         )
-
-
-def recipe(model: Identity) -> Recipe:
-    """How a model makes the vectors of documents and queries."""
-    facts = model_facts(model.model)
-    return Recipe(
-        model=model.model,
-        digest=model.digest,
-        dimensions=model.dimensions,
-        document_prefix=facts.document_prefix,
-        query_prefix=facts.query_prefix,
-        options=model.options,
-    )

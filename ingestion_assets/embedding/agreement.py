@@ -89,7 +89,8 @@ class Agreement:
         """
         ours = (self.model.digest, self.model.dimensions)
         theirs = (other.identity.digest, other.identity.dimensions)
-        if ours != theirs:
+        # What a model is shortened to is not what it says of itself.
+        if ours[0] != theirs[0] or (ours != theirs and not self.model.shortened):
             model = self.model.model
             raise ModelMismatchError(
                 other.url,

@@ -209,7 +209,11 @@ class Endpoint:
             logger.warning("Loading %r at %s without a GPU for a text", model.model, self.url)
             try:
                 answer = await self.ollama.embed(
-                    model.model, [text], options=options, patience=patience
+                    model.model,
+                    [text],
+                    options=options,
+                    dimensions=model.asked_dimensions,
+                    patience=patience,
                 )
             except OllamaError as error:
                 answer = error
@@ -271,7 +275,8 @@ class Endpoint:
             model.model,
             texts,
             options=model.options,
-            dimensions=model.dimensions,
+            dimensions=model.asked_dimensions,
+            expected=model.dimensions,
             patience=self._patience.seconds(max(self.work(0), len(texts))),
         )
 

@@ -49,6 +49,7 @@ class Identity:
         dimensions: of its vectors.
         context: tokens a text may have, special tokens included.
         options: runner options; a request with others would make Ollama load the model again.
+        shortened: whether the model gives more dimensions, and is asked for so many of them.
     """
 
     model: str
@@ -57,6 +58,12 @@ class Identity:
     context: int
     server_version: str
     options: Mapping[str, int]
+    shortened: bool = False
+
+    @property
+    def asked_dimensions(self) -> int | None:
+        """Dimensions to ask for; none if the model gives so many by itself."""
+        return self.dimensions if self.shortened else None
 
 
 class Ollama:
@@ -187,6 +194,7 @@ class Ollama:
         keep_alive: str = "10m",
         truncate: bool = False,
         dimensions: int | None = None,
+        expected: int | None = None,
         patience: float | None = None,
     ) -> Answer:
         """Embed texts in one request, keeping their order; no prefix is added.
@@ -195,7 +203,8 @@ class Ollama:
             texts: at least one.
             options: runner options; those of the preflight.
             truncate: cut texts over the context silently instead of refusing them.
-            dimensions: what the vectors must have; none accepts any.
+            dimensions: to shorten the vectors to; none leaves them as the model gives them.
+            expected: dimensions that they must have; none accepts any.
             patience: seconds without a byte before giving up; none means the client's timeout.
 
         Raises:
@@ -207,10 +216,16 @@ class Ollama:
         async with self.share.permit(len(texts)):
             with self.stats.request(len(texts)):
                 body = await self._embed(
-                    model, texts, options or {}, keep_alive, truncate=truncate, patience=patience
+                    model,
+                    texts,
+                    options or {},
+                    keep_alive,
+                    truncate=truncate,
+                    dimensions=dimensions,
+                    patience=patience,
                 )
         answer = decode(body, len(texts), self.base_url)
-        self._check(answer, dimensions)
+        self._check(answer, expected or dimensions)
         self.stats.embedded += len(texts) - len(answer.dead)
         self.stats.tokens += answer.tokens
         return answer
@@ -232,7 +247,7 @@ class Ollama:
         context = _context(model, shown, longest)
         options = {"num_ctx": context, "num_batch": context}
         digest = await self.digest(model)
-        dimensions = shown.dimensions or len(await self._canary(model, options))
+        dimensions = shown.dimensions or len(await self._canary(model, options, None))
         return Identity(model, digest, dimensions, context, version, options)
 
     async def prove(self, identity: Identity) -> NDArray[np.float32]:
@@ -245,7 +260,7 @@ class Ollama:
             OllamaAnswerError: the vectors of known texts are not what they must be.
         """
         await self.preload(identity.model, options=identity.options)
-        vector = await self._canary(identity.model, identity.options)
+        vector = await self._canary(identity.model, identity.options, identity.asked_dimensions)
         dimensions = len(vector)
         if dimensions != identity.dimensions:
             raise WrongDimensionsError(
@@ -255,20 +270,22 @@ class Ollama:
             )
         return vector
 
-    async def _canary(self, model: str, options: Mapping[str, int]) -> NDArray[np.float32]:
+    async def _canary(
+        self, model: str, options: Mapping[str, int], dimensions: int | None
+    ) -> NDArray[np.float32]:
         """The canary's vector; alone and in a list, a text must give the same one."""
         alone, listed = await canary.both(
-            self.embed(model, [CANARY], options=options),
-            self.embed(model, [CANARY, *NEIGHBOURS], options=options),
+            self.embed(model, [CANARY], options=options, dimensions=dimensions),
+            self.embed(model, [CANARY, *NEIGHBOURS], options=options, dimensions=dimensions),
         )
         return canary.vector(alone, listed, model, self.base_url)
 
-    def _check(self, answer: Answer, dimensions: int | None) -> None:
+    def _check(self, answer: Answer, expected: int | None) -> None:
         given = answer.matrix.shape[1]
-        if dimensions not in (None, given):
+        if expected not in (None, given):
             raise WrongDimensionsError(
                 self.base_url,
-                f"vectors of {given} dimensions instead of {dimensions}: the model changed during"
+                f"vectors of {given} dimensions instead of {expected}: the model changed during"
                 " the run; run again, which opens a new generation if it is to stay so",
             )
 
@@ -284,16 +301,19 @@ class Ollama:
         keep_alive: str,
         *,
         truncate: bool,
+        dimensions: int | None = None,
         patience: float | None = None,
     ) -> bytes:
         sent = Sent(self.base_url, "/api/embed", model, len(texts))
-        request = {
+        request: dict[str, object] = {
             "model": model,
             "input": texts,
             "truncate": truncate,
             "options": options,
             "keep_alive": keep_alive,
         }
+        if dimensions is not None:
+            request["dimensions"] = dimensions
         content = _encode(request, sent)
         body = await self._connection.exchange(sent, content, patience=patience)
         logger.debug("%s: %d texts, %d bytes back", self.base_url, len(texts), len(body))

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import orjson
 import psycopg
 from numpy.typing import NDArray
 from psycopg.rows import dict_row
@@ -18,9 +17,11 @@ from ingestion_assets.retrieval.corpus import Corpus
 from ingestion_assets.retrieval.request import Search
 from ingestion_assets.retrieval.results import Hit
 from ingestion_assets.retrieval.statement import Plan
+from ingestion_assets.retrieval.vectors import as_text
+from ingestion_assets.store.generations.activation import INDEX_FROM
 from ingestion_assets.store.pool import AsyncConnection, Pool, borrowed
 
-EXACT_LIMIT = 100_000  # vectors that are compared with one by one; 45 ms at 384 dimensions
+EXACT_LIMIT = INDEX_FROM  # vectors that are compared with one by one; 45 ms at 384 dimensions
 SELECTIVE = 20_000  # candidates up to which a filtered search is faster without the index
 MOST_WORDS = 64  # of a question, that are looked for
 LARGEST_EF = 1000  # that pgvector takes
@@ -193,20 +194,16 @@ async def run(
         await cursor.execute(plan.statement(), values, prepare=False, binary=True)
         rows = await cursor.fetchall()
     vectors = [row.pop("embedding") for row in rows]
-    return Found([Hit(**row) for row in rows], vectors, plan.approximate)
+    made = plan.generation.generation_id if plan.generation else None
+    return Found([Hit(**row, generation=made) for row in rows], vectors, plan.approximate)
 
 
 def _values(request: Search, question: NDArray[np.float32] | None, limit: int) -> dict[str, Any]:
     return {
-        "question": None if question is None else _text(question),
+        "question": None if question is None else as_text(question),
         "text": request.text,
         "words": " ".join(request.text.split()[:MOST_WORDS]),
         "depth": max(limit, FUSED) if request.method == "hybrid" else limit,
         "limit": limit,
         **filters.parameters(request.filters),
     }
-
-
-def _text(vector: NDArray[np.float32]) -> str:
-    """As Postgres reads it, which is as JSON has it; `Vector.to_text` takes 60 times as long."""
-    return orjson.dumps(np.ascontiguousarray(vector), option=orjson.OPT_SERIALIZE_NUMPY).decode()

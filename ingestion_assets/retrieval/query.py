@@ -33,6 +33,7 @@ class Embeds(Protocol):
         *,
         options: Mapping[str, Any] | None = None,
         truncate: bool = False,
+        dimensions: int | None = None,
     ) -> Answer: ...
 
 
@@ -107,7 +108,11 @@ class QueryEmbedder:
         self, generation: Generation, text: str, *, truncate: bool
     ) -> NDArray[np.float32]:
         answer = await self._ollama.embed(
-            generation.model, [text], options=generation.options, truncate=truncate
+            generation.model,
+            [text],
+            options=generation.options,
+            truncate=truncate,
+            dimensions=generation.asked_dimensions,
         )
         if answer.dead:
             raise OllamaAnswerError(self._ollama.base_url, "a dead vector for the question")
@@ -116,7 +121,7 @@ class QueryEmbedder:
             raise OllamaAnswerError(
                 self._ollama.base_url,
                 f"{generation.model!r} gives {len(vector)} dimensions where"
-                f" {generation.dimensions} are stored; embed again: ingest run",
+                f" {generation.dimensions} are stored; embed again: ingest reembed",
             )
         return vector
 
@@ -133,5 +138,5 @@ async def check_model(ollama: Embeds, generation: Generation) -> None:
             ollama.base_url,
             generation.model,
             f"{generation.model!r} is {digest[:12]} here, but what is stored was made with"
-            f" {generation.digest[:12]}; search with that server, or embed again: ingest run",
+            f" {generation.digest[:12]}; search with that server, or embed again: ingest reembed",
         )

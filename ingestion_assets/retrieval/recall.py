@@ -12,7 +12,7 @@ from ingestion_assets.errors import StoreError
 from ingestion_assets.retrieval import corpus, filters
 from ingestion_assets.retrieval.lookup import LARGEST_EF, Found, run, snapshot
 from ingestion_assets.retrieval.request import Filters
-from ingestion_assets.retrieval.statement import Plan
+from ingestion_assets.retrieval.statement import Plan, exact
 from ingestion_assets.store.generations import Generation
 from ingestion_assets.store.index import vector_index
 from ingestion_assets.store.pool import AsyncConnection, Pool, borrowed
@@ -80,10 +80,10 @@ async def measure(
         StoreError: there is no index to measure.
     """
     async with snapshot(pool) as connection:
-        exact = _plan(await _measurable(connection), among)
-        questions = await _questions(connection, exact, k, sample, among)
-        truths = [await run(connection, exact, values, None) for values in questions]
-        approximate = replace(exact, approximate=True)
+        every = exact(await _measurable(connection), filters.condition(among or Filters()))
+        questions = await _questions(connection, every, k, sample, among)
+        truths = [await run(connection, every, values, None) for values in questions]
+        approximate = replace(every, approximate=True)
         return [
             _compared(
                 step, k, truths, [await run(connection, approximate, v, step) for v in questions]
@@ -114,20 +114,6 @@ async def _measurable(connection: AsyncConnection) -> Generation:
     if there.generation is None or there.ef_search is None:
         raise StoreError("no approximate index to measure; build it first")
     return there.generation
-
-
-def _plan(generation: Generation, among: Filters | None) -> Plan:
-    return Plan(
-        generation=generation,
-        by_vector=True,
-        by_words=False,
-        approximate=False,
-        language="simple",
-        strict=False,
-        has_text_index=False,
-        with_embeddings=False,
-        condition=filters.condition(among or Filters()),
-    )
 
 
 async def _questions(

@@ -23,6 +23,7 @@ class Hit:
         vector_rank: its place by meaning, from 1; none if it has none.
         text_rank: its place by words, from 1; none if it has none.
         retrieved_rank: its place before reranking, from 1.
+        generation: whose vector it has, the one for all hits of an answer; none before the first.
         rerank_score: by which it was reordered; none if it was not.
         page: that its text begins on, from 1; none if the document has no pages.
     """
@@ -43,6 +44,7 @@ class Hit:
     vector_rank: int | None
     text_rank: int | None
     retrieved_rank: int
+    generation: int | None
     rerank_score: float | None = None
     page: int | None = None
 

@@ -71,7 +71,13 @@ class Server:
         return self._digests[model]
 
     async def embed(
-        self, model: str, texts: Sequence[str], options: Mapping[str, Any], *, truncate: bool
+        self,
+        model: str,
+        texts: Sequence[str],
+        options: Mapping[str, Any],
+        *,
+        truncate: bool,
+        dimensions: int | None = None,
     ) -> Answer:
         """Vectors of a few short texts, or an error in time.
 
@@ -79,7 +85,7 @@ class Server:
             OllamaError: typed; the breaker learns of it.
         """
         async with self._in_time():
-            answer = await self._sharing.embed(Kind(model, options, truncate), texts)
+            answer = await self._sharing.embed(Kind(model, options, truncate, dimensions), texts)
         if answer.dead:
             raise OllamaAnswerError(self.ollama.base_url, "a dead vector for a question")
         return answer
@@ -92,6 +98,7 @@ class Server:
                 texts,
                 options=kind.options,
                 truncate=kind.truncate,
+                dimensions=kind.dimensions,
                 patience=self._timeout,
             )
             if len(answer.dead) == len(texts):

@@ -101,6 +101,7 @@ class Servers:
         *,
         options: Mapping[str, Any] | None = None,
         truncate: bool = False,
+        dimensions: int | None = None,
     ) -> Answer:
         """Vectors of a few short texts, by the first server that gives them.
 
@@ -112,7 +113,9 @@ class Servers:
         for server in self._usable():
             try:
                 await self._check(server, model)
-                return await server.embed(model, texts, options or {}, truncate=truncate)
+                return await server.embed(
+                    model, texts, options or {}, truncate=truncate, dimensions=dimensions
+                )
             except ContentError:
                 raise  # the text is at fault, so all would say the same
             except OllamaError as error:

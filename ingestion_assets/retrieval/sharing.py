@@ -20,6 +20,7 @@ class Kind:
     model: str
     options: Mapping[str, Any]
     truncate: bool
+    dimensions: int | None = None
 
 
 Send = Callable[[Kind, Sequence[str]], Awaitable[Answer]]

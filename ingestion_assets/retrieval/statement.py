@@ -230,3 +230,22 @@ class Plan:
             "halfvec" if self.generation and self.generation.storage == "halfvec" else "vector"
         )
         return sql.SQL("%(question)s::{}").format(sql.Identifier(storage))
+
+
+def exact(generation: Generation, condition: sql.Composed | None = None) -> Plan:
+    """A comparison with every vector of a generation, by meaning alone.
+
+    Args:
+        condition: what must hold for a document `d`.
+    """
+    return Plan(
+        generation=generation,
+        by_vector=True,
+        by_words=False,
+        approximate=False,
+        language="simple",
+        strict=False,
+        has_text_index=False,
+        with_embeddings=False,
+        condition=condition,
+    )

@@ -122,6 +122,11 @@ SELECT count(*) FILTER (WHERE state = 'pending') AS pending,
                 0)::float AS oldest_seconds
 FROM ingestion.ledger WHERE generation_id = %s
 """
+_WAITS = """
+SELECT EXISTS (SELECT FROM ingestion.ledger
+               WHERE generation_id = %s AND NOT quarantined
+                 AND coalesce(not_before, enqueued_at) <= now())
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +273,12 @@ def depth(connection: Connection, generation: Generation) -> Depth:
     with connection.cursor(row_factory=class_row(Depth)) as cursor:
         found = cursor.execute(_DEPTH, (generation.generation_id,)).fetchone()
     return found or Depth(0, 0, 0, 0, 0.0)
+
+
+def waits(connection: Connection, generation: Generation) -> bool:
+    """Whether a claim may bring something, now; says so without counting."""
+    row = connection.execute(_WAITS, (generation.generation_id,)).fetchone()
+    return row is not None and bool(row[0])
 
 
 @contextmanager

@@ -12,10 +12,10 @@ _DUE = """
 SELECT c.partition_key, count(*) AS texts, count(*) FILTER (WHERE l.state = 'error') AS failed,
        max(coalesce(l.not_before, l.enqueued_at)) AS newest
 FROM ingestion.ledger l
-JOIN ingestion.generations g USING (generation_id)
+JOIN ingestion.filled g USING (generation_id)
 JOIN ingestion.chunks c USING (chunk_id)
 LEFT JOIN ingestion.owners o USING (owner)
-WHERE g.status <> 'retired' AND NOT l.quarantined AND NOT c.superseded
+WHERE NOT l.quarantined AND NOT c.superseded
   AND coalesce(l.not_before, l.enqueued_at) <= now() - make_interval(secs => %(seconds)s)
   AND (l.state <> 'processing' OR greatest(l.lease_until, o.lease_until) <= now())
   AND (%(failed)s OR l.state <> 'error')

@@ -101,10 +101,10 @@ WHERE {among} AND e.chunk_id = c.chunk_id
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How much of a partition has vectors.
+    """How much of a partition, or of all, has vectors.
 
     Attributes:
-        chunks: chunks of the partition.
+        chunks: the chunks there are.
         embedded: those whose vector is stored and belongs to their present text.
         quarantined: those that have none because their text is at fault.
     """
@@ -180,14 +180,14 @@ def replace(connection: Connection, generation: Generation, chunks: Chunks) -> N
         _run(connection, _SWEEP, searched, chunks)
 
 
-def coverage(connection: Connection, generation: Generation, partition_key: str) -> Coverage:
-    """Count a partition's chunks, and what became of them."""
+def coverage(connection: Connection, generation: Generation, partition_key: str | None) -> Coverage:
+    """Count a partition's chunks, or all there are, and what became of them."""
     row = _run(connection, _COUNT, generation, partition_key).fetchone()
     return Coverage(*row) if row else Coverage(0, 0)
 
 
 def _run(
-    connection: Connection, statement: LiteralString, generation: Generation, chunks: Chunks
+    connection: Connection, statement: LiteralString, generation: Generation, chunks: Chunks | None
 ) -> Cursor[TupleRow]:
     query = sql.SQL(statement).format(table=generation.table, among=among(chunks))
     return connection.execute(query, {"generation": generation.generation_id, "chunks": chunks})

@@ -16,12 +16,14 @@ ORDER BY chunk_id FOR NO KEY UPDATE
 """
 
 
-def among(chunks: Chunks) -> sql.SQL:
+def among(chunks: Chunks | None) -> sql.SQL:
     """The condition that a row `c` of the chunks table is one of them.
 
     Args:
-        chunks: a partition's key, or ids; also the parameter `chunks` of the query.
+        chunks: a partition's key, or ids; also the parameter `chunks` of the query. None is all.
     """
+    if chunks is None:
+        return sql.SQL("true")
     if isinstance(chunks, str):
         return sql.SQL("c.partition_key = %(chunks)s")
     return sql.SQL("c.chunk_id = ANY(%(chunks)s)")

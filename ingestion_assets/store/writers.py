@@ -14,7 +14,8 @@ from ingestion_assets.errors import IngestionError
 from ingestion_assets.store import canary, chunks, claims, documents, embeddings, ledger
 from ingestion_assets.store.claims import Left
 from ingestion_assets.store.connection import Connection
-from ingestion_assets.store.generations import Generation, activate_when_covered
+from ingestion_assets.store.generations import Generation
+from ingestion_assets.store.generations.activation import activate_when_covered
 from ingestion_assets.store.ledger import Failed
 
 Batch_contra = TypeVar("Batch_contra", contravariant=True)

@@ -10,6 +10,7 @@ from ingestion_assets.errors import OllamaError, StoreError
 from ingestion_assets.memory import Memory
 from ingestion_assets.store.claims import CHANNEL
 from ingestion_assets.store.schema import migrate
+from ingestion_assets.worker.beside import Beside
 from ingestion_assets.worker.drain import Manner
 from ingestion_assets.worker.listener import Listener
 from ingestion_assets.worker.pace import Pace
@@ -49,11 +50,14 @@ class Worker:
             ending=self._stop,
             waited_for=True,
         )
+        deadline = min(HOLD, place.settings.deadline)
+        self._beside = Beside(place, self._manner, deadline)
 
     def stop(self) -> None:
         """Finish the texts in hand, release the others, and have `run` return."""
         self._stop.set()
         self._wakeups.notify()
+        self._beside.wake()
 
     async def run(self) -> None:
         """Work until stopped.
@@ -103,7 +107,7 @@ class Worker:
         """Wake every queue when it is time to look."""
         attendants: dict[Queue, asyncio.Event] = {}
         async with asyncio.TaskGroup() as group:
-            tasks: list[asyncio.Task[None]] = []
+            tasks = [group.create_task(self._beside.run(session))]
             while queues := await session.refresh():
                 self._listener.listen_to({CHANNEL, *(c for q in queues for c in q.channels)})
                 for queue in queues:
@@ -113,6 +117,7 @@ class Worker:
                             group.create_task(self._tend(session, queue, attendants[queue]))
                         )
                     attendants[queue].set()
+                self._beside.wake()
                 if self._stop.is_set():
                     return
                 await self._wakeups.next()
@@ -127,7 +132,8 @@ class Worker:
             await woken.wait()
             woken.clear()
             try:
-                await session.drain(queue)
+                with self._beside.yielding:
+                    await session.drain(queue)
                 failures = 0
             except StoreError as error:  # of this queue: a table that others may change
                 failures += 1

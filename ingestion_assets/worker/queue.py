@@ -50,10 +50,11 @@ class Queue(Protocol):
 class ChunkQueue:
     """The chunks of all sources that have no vector in a generation yet."""
 
-    name = "chunks"
     channels = (claims.CHANNEL,)
 
     def __init__(self, connections: KeptConnections, generation: Generation) -> None:
+        searched = generation.status == "active"
+        self.name = "chunks" if searched else f"generation {generation.generation_id}"
         self._connections = connections
         self._generation = generation
         self._owner = owner()

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ingestion_assets.embedding import Identity, model_facts
+from ingestion_assets.embedding import Identity
+from ingestion_assets.retrieval.recipes import recipe
 from ingestion_assets.store import canary, generations
 from ingestion_assets.store.attached.attachment import Attachment, attachments
 from ingestion_assets.store.attached.serve import queue as attached_queue
 from ingestion_assets.store.connection import Connection
-from ingestion_assets.store.generations import Generation, Recipe
+from ingestion_assets.store.generations import Generation
 from ingestion_assets.store.kept import KeptConnections
 from ingestion_assets.worker.queue import ChunkQueue, Queue, owner
 
@@ -50,7 +51,7 @@ class Queues:
     def open_generation(self, model: Identity) -> Generation:
         """The generation of a model, with all that is stored waiting in it if it is new."""
         with self._connections.one() as connection:
-            return generations.open_generation(connection, _recipe(model))
+            return generations.open_generation(connection, recipe(model))
 
     def canary(self, generation: Generation) -> NDArray[np.float32] | None:
         """The canary's vector in the generation; none before its first vectors."""
@@ -69,6 +70,21 @@ class Queues:
             if active is None or active.generation_id != generation.generation_id:
                 return []
             return [self._chunks_of(generation), *self._attached_with(connection, generation)]
+
+    def beside(self, generation: Generation) -> Sequence[Generation]:
+        """The other generations that texts go to; those that are to be active come first."""
+        with self._connections.one() as connection:
+            found = generations.filled(connection)
+        return [each for each in found if each.generation_id != generation.generation_id]
+
+    def of_other(self, generation: Generation) -> Sequence[Queue]:
+        """The queue of a generation that is not searched; none if texts do not go to it any more.
+
+        One that is active by now has it too: what is in hand of it is to be stored.
+        """
+        with self._connections.one() as connection:
+            filled = {each.generation_id for each in generations.filled(connection)}
+        return [self._chunks_of(generation)] if generation.generation_id in filled else []
 
     def _chunks_of(self, generation: Generation) -> ChunkQueue:
         return self._chunks.setdefault(
@@ -96,15 +112,3 @@ def _is_for(attachment: Attachment, generation: Generation) -> bool:
     """Whether its vectors are those of the generation; rows that become chunks are so always."""
     same = (attachment.model, attachment.digest) == (generation.model, generation.digest)
     return same or attachment.vector_column is None
-
-
-def _recipe(model: Identity) -> Recipe:
-    facts = model_facts(model.model)
-    return Recipe(
-        model=model.model,
-        digest=model.digest,
-        dimensions=model.dimensions,
-        document_prefix=facts.document_prefix,
-        query_prefix=facts.query_prefix,
-        options=model.options,
-    )

@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from ingestion_assets.embedding import Endpoints, Identity
+from ingestion_assets.embedding import Endpoints
 from ingestion_assets.embedding.endpoint import EndpointState
-from ingestion_assets.errors import ModelMismatchError, StoreError
+from ingestion_assets.errors import StoreError
 from ingestion_assets.metrics import EmbeddingMetrics
+from ingestion_assets.retrieval.recipes import as_made
 from ingestion_assets.settings import Settings
 from ingestion_assets.store.claims import LEASE
 from ingestion_assets.store.fleet import Fleet
@@ -33,16 +34,21 @@ class Place:
     Attributes:
         url: of the database.
         hosts: of the Ollama servers.
+        most: requests in flight to one server at most, of all processes together.
     """
 
     url: str
     hosts: Sequence[str]
     settings: Settings
     metrics: EmbeddingMetrics
+    most: int
 
 
 class Session:
     """Empties the queues of one generation; what is claimed is renewed, and released at the end.
+
+    Args:
+        list_queues: tells the queues that there are at the moment.
 
     Attributes:
         queues: what there is to empty, as of the latest `refresh`.
@@ -55,9 +61,11 @@ class Session:
         generation: Generation,
         servers: Endpoints,
         manner: Manner,
+        list_queues: Callable[[Generation], Sequence[Queue]],
     ) -> None:
         self.queues: Sequence[Queue] = ()
         self._listed = listed
+        self._list_queues = list_queues
         self._generation = generation
         self._servers = servers
         self._embedder = Embedder(servers, place.settings, self._proved)
@@ -66,9 +74,13 @@ class Session:
 
     async def refresh(self) -> Sequence[Queue]:
         """Look which queues there are; none if another generation is active by now."""
-        found = await self._manner.patience.call(self._listed.of, self._generation)
+        found = await self._manner.patience.call(self._list_queues, self._generation)
         self.queues = found or self.queues  # what is in hand of the old ones is to be released
         return found
+
+    async def beside(self) -> Sequence[Generation]:
+        """The other generations that are to be filled."""
+        return await self._manner.patience.call(self._listed.beside, self._generation)
 
     async def drain(self, queue: Queue) -> None:
         """Empty one queue.
@@ -115,11 +127,12 @@ class Session:
 
 @asynccontextmanager
 async def open_session(
-    place: Place, manner: Manner, deadline: float
+    place: Place, manner: Manner, deadline: float, other: Generation | None = None
 ) -> AsyncIterator[Session | None]:
     """A session of the active generation, or of a first one; none if there is nothing to embed.
 
     Args:
+        other: a generation that is not active, to be filled instead.
         deadline: seconds without any usable server before they are given up.
 
     Raises:
@@ -130,45 +143,32 @@ async def open_session(
         listed = stack.enter_context(closing(Queues(place.url)))
         servers = open_servers(place.settings, place.hosts, deadline)
         await stack.enter_async_context(servers)
-        most = place.settings.max_in_flight
-        fleet = Fleet(place.url, servers.shares(), most=most, live=manner.waited_for)
+        live = manner.waited_for and other is None
+        fleet = Fleet(place.url, servers.shares(), most=place.most, live=live)
         await stack.enter_async_context(fleet)
-        served = await _served(place, listed, servers, manner.patience)
-        if served is None:
+        generation = other or await _searched(place, listed, servers, manner.patience)
+        if generation is None:
             yield None
             return
-        generation, model = served
+        named = await servers.identify(generation.model)
+        model = as_made(named, generation, ", ".join(place.hosts))
         canary = await manner.patience.call(listed.canary, generation)
         async with servers.serving(model, canary):
-            session = Session(place, listed, generation, servers, manner)
+            list_queues = listed.of_other if other else listed.of
+            session = Session(place, listed, generation, servers, manner, list_queues)
             async with session.holding():
                 yield session
 
 
-async def _served(
+async def _searched(
     place: Place, listed: Queues, servers: Endpoints, patience: Patience
-) -> tuple[Generation, Identity] | None:
-    """The generation to serve and its model, as the servers have it."""
+) -> Generation | None:
+    """The generation that search reads; a first one if there is something to embed."""
     generation = await patience.call(listed.active)
-    if generation is not None:
-        model = await servers.identify(generation.model)
-        _check(generation, model, place.hosts)
-        return generation, replace(model, options=generation.options)
-    if not await patience.call(listed.anything_to_embed):
-        return None
+    if generation is not None or not await patience.call(listed.anything_to_embed):
+        return generation
     model = await servers.identify(place.settings.model)
-    return await patience.call(listed.open_generation, model), model
-
-
-def _check(generation: Generation, model: Identity, hosts: Sequence[str]) -> None:
-    if (model.digest, model.dimensions) != (generation.digest, generation.dimensions):
-        raise ModelMismatchError(
-            ", ".join(hosts),
-            model.model,
-            f"{model.model!r} is {model.digest[:12]} here, but generation"
-            f" {generation.generation_id} was made with {generation.digest[:12]}; use a server that"
-            " has that one, or embed everything again: ingest run",
-        )
+    return await patience.call(listed.open_generation, model)
 
 
 async def _release(queue: Queue) -> None:

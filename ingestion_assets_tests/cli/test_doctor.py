@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from ingestion_assets.cli import main
 from ingestion_assets.defs import launch, servers
+from ingestion_assets.store import schema
 from ingestion_assets_tests.services.faulty_ollama import Double, running
 
 ROOT = Path(__file__).parents[2]
@@ -106,14 +107,14 @@ def test_what_is_broken_is_found_mended_and_well_again(
 
 
 def test_database_of_an_earlier_version_is_named_and_brought_up_to_date(
-    ingest: Ingest, database: str
+    ingest: Ingest, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("DROP TABLE ingestion.baselines")
-        connection.execute(
-            "DELETE FROM ingestion.schema_versions"
-            " WHERE version = (SELECT max(version) FROM ingestion.schema_versions)"
-        )
+        connection.execute("DROP SCHEMA ingestion CASCADE")
+    with monkeypatch.context() as earlier:
+        names = schema._migrations()[:-1]
+        earlier.setattr(schema, "_migrations", lambda: names)
+        schema.migrate(database)
     found = ingest("doctor")
     assert found.exit_code == 1
     assert found.stdout.startswith("migrations_unfinished: 1\n")

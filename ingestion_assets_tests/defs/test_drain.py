@@ -12,9 +12,9 @@ import pytest
 
 from ingestion_assets.changes import Text, Vectors
 from ingestion_assets.defs.drain import drain
-from ingestion_assets.defs.resources import recipe
 from ingestion_assets.embedding import EmbeddingStream, Endpoints, Ollama
 from ingestion_assets.errors import OllamaUnavailableError, StoreUnavailableError
+from ingestion_assets.retrieval.recipes import recipe
 from ingestion_assets.store import claims
 from ingestion_assets.store.claims import Depth
 from ingestion_assets.store.connection import Connection, connect

@@ -31,7 +31,7 @@ def hit(text: str, **changes: Any) -> Hit:
         "text_rank": None,
         "retrieved_rank": 1,
     }
-    return Hit(**(values | changes))
+    return Hit(**({"generation": 1} | values | changes))
 
 
 async def until(done: Callable[[], object], seconds: float = 30) -> None:

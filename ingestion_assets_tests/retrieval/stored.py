@@ -55,6 +55,7 @@ class Model:
         *,
         options: Mapping[str, Any] | None = None,
         truncate: bool = False,
+        dimensions: int | None = None,
     ) -> Answer:
         if self.before is not None:
             await self.before()

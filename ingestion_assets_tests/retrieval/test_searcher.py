@@ -21,7 +21,8 @@ from ingestion_assets.retrieval.request import MAX_K, Filters, Search
 from ingestion_assets.retrieval.searcher import Searcher
 from ingestion_assets.store import chunks
 from ingestion_assets.store.connection import connect
-from ingestion_assets.store.generations import Generation, activate_when_covered
+from ingestion_assets.store.generations import Generation
+from ingestion_assets.store.generations.activation import activate_when_covered
 from ingestion_assets.store.index import build_text_index, build_vector_index
 from ingestion_assets.store.pool import open_pool
 from ingestion_assets_tests.retrieval.stored import Model, by_hand, fill, searching

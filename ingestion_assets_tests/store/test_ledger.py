@@ -18,7 +18,7 @@ from ingestion_assets.errors import OllamaUnavailableError, PoisonTextError, Tex
 from ingestion_assets.store import chunks, claims, documents, embeddings, ledger
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.embeddings import Coverage
-from ingestion_assets.store.generations import activate_when_covered
+from ingestion_assets.store.generations.activation import activate_when_covered
 from ingestion_assets.store.ledger import Failed
 from ingestion_assets.store.writers import EmbeddingsWriter
 from ingestion_assets_tests.store import rows

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from uuid import uuid4
 
 import psycopg
@@ -13,13 +14,19 @@ from psycopg.conninfo import make_conninfo
 from ingestion_assets.errors import SchemaVersionError, StoreError
 from ingestion_assets.store import claims, schema
 from ingestion_assets.store.connection import connect
-from ingestion_assets.store.generations import active
+from ingestion_assets.store.generations import Plan, active
+from ingestion_assets.store.generations.listing import generations
 from ingestion_assets.store.schema import migrate
 from ingestion_assets_tests.store import rows
 
 MIGRATE = (
     "import sys; from ingestion_assets.store.schema import migrate; print(migrate(sys.argv[1]))"
 )
+
+_FIRST_SIX = [
+    "001_initial.sql", "002_ledger.sql", "003_claims.sql", "004_attached.sql", "005_canary.sql",
+    "006_looks.sql",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -131,6 +138,34 @@ def test_an_earlier_database_gets_the_queue_of_what_it_holds(empty, monkeypatch)
         assert generation is not None
         claimed = claims.claim(connection, generation, "a", limit=9)
         assert {text.text for text in claimed} == {"waiting", "failed"}
+
+
+def test_generations_of_an_earlier_database_are_kept_for_a_week(empty, monkeypatch):
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "_migrations", lambda: _FIRST_SIX)
+        migrate(empty)
+    with connect(empty) as connection:
+        for number, status in enumerate(["retired", "active"], 1):
+            connection.execute(
+                "INSERT INTO ingestion.generations (model, digest, dimensions, storage,"
+                " document_prefix, query_prefix, options, fingerprint, status)"
+                " VALUES (%s, '', 4, 'vector', '', '', '{}', %s, %s)",
+                (f"m{number}", f"f{number}", status),
+            )
+            connection.execute(
+                f"CREATE TABLE ingestion.embeddings_{number} (chunk_id uuid PRIMARY KEY,"
+                " content_hash bytea NOT NULL, embedding vector(4) NOT NULL)"
+            )
+        connection.execute("SELECT ingestion.show_generation(2)")
+        migrate(empty)
+        old, searched = generations(connection)
+        assert (old.generation.status, old.is_filled) == ("retired", False)
+        assert old.drop_after is not None
+        assert old.drop_after - old.created_at >= timedelta(days=7)
+        assert searched.schedule.plan == Plan()
+        _, (chunk,) = rows.store(connection, "a.md", ["new"])
+        waiting = connection.execute("SELECT generation_id, chunk_id FROM ingestion.ledger")
+        assert waiting.fetchall() == [(2, chunk.chunk_id)]
 
 
 def _hide_pgvector(database: str) -> None:

@@ -44,8 +44,8 @@ def _parsed(_: click.Context, __: click.Parameter, value: Any) -> Any:
     default="{}",
     callback=_parsed,
     metavar="JSON",
-    help="model, chat_model, dimensions, context, slots, rtt_ms, request_ms, text_ms, load_ms,"
-    " max_queue, chat_words, token_ms.",
+    help="model, models, chat_model, dimensions, context, slots, rtt_ms, request_ms, text_ms,"
+    " load_ms, max_queue, chat_words, token_ms.",
 )
 def main(host: str, port: int, rules: list[dict[str, Any]], config: dict[str, Any]) -> None:
     """Serve Ollama's embedding API with deterministic vectors, and faults by rule.

@@ -19,6 +19,7 @@ class Config:
 
     Attributes:
         model: the embedding model it has, without tag.
+        models: other embedding models it has, by name, and their dimensions.
         chat_model: a model that cannot embed.
         dimensions: a multiple of 16.
         context: tokens of the model, special ones included.
@@ -35,6 +36,7 @@ class Config:
     """
 
     model: str = "all-minilm"
+    models: dict[str, int] = field(default_factory=dict)
     chat_model: str = "llama3.2"
     dimensions: int = 384
     context: int = 256

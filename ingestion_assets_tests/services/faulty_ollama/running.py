@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Self
 
 import httpx
@@ -21,7 +22,7 @@ class Double:
     def __init__(self, url: str, process: subprocess.Popen[str], dimensions: int) -> None:
         self.url = url
         self.process = process
-        self._vectors = Vectors(dimensions)
+        self._dimensions = dimensions
         self._client = httpx.Client(base_url=url, trust_env=False)
 
     def __enter__(self) -> Self:
@@ -30,9 +31,9 @@ class Double:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def vector(self, text: str) -> NDArray[np.float32]:
-        """The vector that the double gives for a text."""
-        return self._vectors.vector(text)
+    def vector(self, text: str, model: str = "", dimensions: int = 0) -> NDArray[np.float32]:
+        """The vector that the double gives for a text; of one of its other models, if named."""
+        return _vectors(dimensions or self._dimensions, model).vector(text)
 
     def stats(self) -> dict[str, Any]:
         """Counts since the last reset: texts_seen, texts_embedded, repeated, connections, …"""
@@ -42,7 +43,7 @@ class Double:
     def reset(self, **config: Any) -> None:
         """Start over with another configuration: counts at zero, a cold model, no faults."""
         self._client.post("/_reset", json=config).raise_for_status()
-        self._vectors = Vectors(config.get("dimensions", 384))
+        self._dimensions = config.get("dimensions", 384)
 
     def break_by(self, *rules: dict[str, Any]) -> None:
         """Set the fault rules; their clocks and counts start now."""
@@ -52,6 +53,11 @@ class Double:
         """End the process without a word."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+
+@cache
+def _vectors(dimensions: int, model: str) -> Vectors:
+    return Vectors(dimensions, model)
 
 
 @contextmanager

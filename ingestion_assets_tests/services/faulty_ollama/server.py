@@ -56,7 +56,9 @@ class HealthyOllama:
         self.config = config
         self.counts = Counts()
         self.runner = Runner(config, self.counts)
-        self.vectors = Vectors(config.dimensions)
+        self.vectors = {_tagged(config.model): Vectors(config.dimensions)}
+        for name, dimensions in config.models.items():
+            self.vectors[_tagged(name)] = Vectors(dimensions, name)
         self.missing = False
 
     async def listen(self, host: str, port: int) -> int:
@@ -116,27 +118,29 @@ class HealthyOllama:
         return _json({"version": "0.33.0"})
 
     async def _tags(self, request: Request) -> Reply:
-        return _json({"models": [] if self.missing else [self._entry()]})
+        listed = () if self.missing else self.vectors
+        return _json({"models": [self._entry(name) for name in listed]})
 
     async def _ps(self, request: Request) -> Reply:
-        entry = {"expires_at": "2030-01-01T00:00:00Z", "size_vram": 0} | self._entry()
+        entry = {"expires_at": "2030-01-01T00:00:00Z", "size_vram": 0}
+        entry |= self._entry(_tagged(self.config.model))
         entry["context_length"] = self.runner.context
         return _json({"models": [entry] if self.runner.loaded else []})
 
-    def _entry(self) -> dict[str, Any]:
-        tagged = f"{self.config.model}:latest"
+    def _entry(self, tagged: str) -> dict[str, Any]:
+        dimensions = self.vectors[tagged].dimensions
         return {
             "name": tagged,
             "model": tagged,
             "modified_at": "2026-01-01T00:00:00Z",
             "size": 45960996,
-            "digest": blake2b(f"{tagged}{self.config.dimensions}".encode()).hexdigest()[:64],
+            "digest": blake2b(f"{tagged}{dimensions}".encode()).hexdigest()[:64],
             "details": {
                 "format": "gguf",
                 "family": "bert",
                 "parameter_size": "23M",
                 "context_length": self.config.context,
-                "embedding_length": self.config.dimensions,
+                "embedding_length": dimensions,
             },
             "capabilities": ["embedding"],
         }
@@ -151,7 +155,7 @@ class HealthyOllama:
         info = {
             "general.architecture": "bert",
             "bert.context_length": self.config.context,
-            "bert.embedding_length": self.config.dimensions,
+            "bert.embedding_length": self.config.dimensions if chat else self._of(model).dimensions,
             "bert.pooling_type": 1,
         }
         capabilities = ["completion"] if chat else ["embedding"]
@@ -215,7 +219,7 @@ class HealthyOllama:
         return _json({"object": "list", "data": data, "model": job.model, "usage": usage})
 
     def _packed(self, text: str, job: Job) -> str:
-        raw = self.vectors.vector(text, job.dimensions).astype("<f4").tobytes()
+        raw = self._of(job.model).vector(text, job.dimensions).astype("<f4").tobytes()
         return base64.b64encode(raw).decode()
 
     async def _run(self, job: Job, request: Request) -> float:
@@ -238,9 +242,13 @@ class HealthyOllama:
 
     def _rows(self, job: Job) -> Any:
         if self.runner.dead:
-            zeros = b"[" + b",".join([b"0"] * self.config.dimensions) + b"]"
+            zeros = b"[" + b",".join([b"0"] * self._of(job.model).dimensions) + b"]"
             return iter([zeros] * len(job.texts))
-        return (self.vectors.encode(text, job.dimensions) for text in job.texts)
+        vectors = self._of(job.model)
+        return (vectors.encode(text, job.dimensions) for text in job.texts)
+
+    def _of(self, model: str) -> Vectors:
+        return self.vectors[_tagged(model)]
 
     def _count_embedded(self, texts: list[str]) -> None:
         counts = self.counts
@@ -256,7 +264,7 @@ class HealthyOllama:
 
     def _knows(self, model: str) -> bool:
         """Whether there is such a model at all, to be pulled if need be."""
-        return _tagged(model) in map(_tagged, (self.config.model, self.config.chat_model))
+        return _tagged(model) in (*self.vectors, _tagged(self.config.chat_model))
 
     async def _stats(self, request: Request) -> Reply:
         counts = self.counts

@@ -15,13 +15,18 @@ PIECE = 16
 
 
 class Vectors:
-    """The vectors of a model of so many dimensions (a multiple of 16)."""
+    """The vectors of a model of so many dimensions (a multiple of 16).
 
-    def __init__(self, dimensions: int = 384) -> None:
+    Args:
+        model: sets it apart from others of as many dimensions.
+    """
+
+    def __init__(self, dimensions: int = 384, model: str = "") -> None:
         if dimensions % PIECE:
             raise ValueError(f"{dimensions} dimensions are not a multiple of {PIECE}")
         self.dimensions = dimensions
         self._pieces = dimensions // PIECE
+        self._salt = model.encode()
         table = np.random.default_rng(20240817).standard_normal((256, PIECE))
         table /= np.linalg.norm(table, axis=1, keepdims=True) * np.sqrt(self._pieces)
         self._table = table.astype(np.float32)
@@ -43,7 +48,7 @@ class Vectors:
         return b"[" + b",".join([pieces[byte] for byte in self._digest(text)]) + b"]"
 
     def _digest(self, text: str) -> bytes:
-        return shake_128(text.encode("utf-8", "surrogatepass")).digest(self._pieces)
+        return shake_128(self._salt + text.encode("utf-8", "surrogatepass")).digest(self._pieces)
 
 
 def _encode(row: NDArray[np.float32]) -> bytes:

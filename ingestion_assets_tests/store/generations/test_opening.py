@@ -11,10 +11,10 @@ from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.generations import (
     Generation,
     Recipe,
-    activate_when_covered,
     active,
     open_generation,
 )
+from ingestion_assets.store.generations.activation import activate_when_covered
 from ingestion_assets_tests.store import rows
 
 RECIPE = Recipe("m", "sha", 4, "d: ", "q: ", {"num_ctx": 256, "nested": {"b": 1, "a": 2}})
