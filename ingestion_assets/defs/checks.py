@@ -14,7 +14,7 @@ from ingestion_assets.defs.failures import reported
 from ingestion_assets.defs.report import LISTED, table
 from ingestion_assets.defs.resources import CatalogResource, StoreResource
 from ingestion_assets.embedding import model_facts
-from ingestion_assets.embedding.ollama import SAFE_CONTEXT
+from ingestion_assets.embedding.identity import SAFE_CONTEXT
 from ingestion_assets.store import audit, status
 from ingestion_assets.store.audit import Finding
 from ingestion_assets.store.connection import Connection

@@ -20,7 +20,7 @@ from ingestion_assets.doctor.reembedding import Sampled, Wrong, wrong
 from ingestion_assets.documents.processes import Limits
 from ingestion_assets.embedding import EmbeddingStream, Endpoints, Identity, Ollama, model_facts
 from ingestion_assets.embedding.fidelity import Probe, Silence
-from ingestion_assets.embedding.ollama import SAFE_CONTEXT
+from ingestion_assets.embedding.identity import SAFE_CONTEXT
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.memory import prevent_fragmentation
 from ingestion_assets.sources import Source, load

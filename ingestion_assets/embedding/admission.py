@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from ingestion_assets.embedding.agreement import Agreement, Claim, claim, persist
 from ingestion_assets.embedding.backoff import Backoff
 from ingestion_assets.embedding.endpoint import Endpoint
-from ingestion_assets.embedding.ollama import Identity, Ollama
+from ingestion_assets.embedding.identity import Identity
+from ingestion_assets.embedding.ollama import Ollama
 from ingestion_assets.embedding.outage import Outage
 from ingestion_assets.errors import (
     ContentError,

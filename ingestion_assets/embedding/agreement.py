@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ingestion_assets.embedding.backoff import Backoff
 from ingestion_assets.embedding.canary import SAME
-from ingestion_assets.embedding.ollama import Identity, Ollama
+from ingestion_assets.embedding.identity import Identity
+from ingestion_assets.embedding.ollama import Ollama
 from ingestion_assets.errors import (
     ContentError,
     ModelError,

@@ -11,8 +11,9 @@ from ingestion_assets.embedding.answers import Answer
 from ingestion_assets.embedding.breaker import Breaker, BreakerState
 from ingestion_assets.embedding.canary import CANARY, NEIGHBOURS
 from ingestion_assets.embedding.gate import Gate
+from ingestion_assets.embedding.identity import Identity
 from ingestion_assets.embedding.limiter import Congestion, Limiter, LimiterState
-from ingestion_assets.embedding.ollama import LOAD_BUDGET, Identity, Ollama
+from ingestion_assets.embedding.ollama import LOAD_BUDGET, Ollama
 from ingestion_assets.embedding.patience import Patience
 from ingestion_assets.embedding.trust import Answered, Trust, among
 from ingestion_assets.errors import (

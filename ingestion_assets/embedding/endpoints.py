@@ -16,8 +16,9 @@ from ingestion_assets.embedding.backoff import Backoff
 from ingestion_assets.embedding.breaker import Breaker
 from ingestion_assets.embedding.endpoint import Endpoint, EndpointState
 from ingestion_assets.embedding.fidelity import Probe, Silence, probes
+from ingestion_assets.embedding.identity import Identity
 from ingestion_assets.embedding.limiter import Limiter
-from ingestion_assets.embedding.ollama import Identity, Ollama
+from ingestion_assets.embedding.ollama import Ollama
 from ingestion_assets.embedding.outage import Outage
 from ingestion_assets.embedding.trust import Answered
 from ingestion_assets.errors import (

@@ -8,7 +8,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from ingestion_assets.embedding.ollama import Identity, Ollama
+from ingestion_assets.embedding.identity import Identity
+from ingestion_assets.embedding.ollama import Ollama
 from ingestion_assets.errors import OllamaAnswerError, OllamaError
 
 # What a server may get wrong that gets others right: the tokenizer, the mask, the order of a list.

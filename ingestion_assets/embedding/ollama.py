@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx
@@ -17,7 +16,7 @@ from ingestion_assets.embedding.canary import CANARY, NEIGHBOURS
 from ingestion_assets.embedding.classify import Sent
 from ingestion_assets.embedding.connection import Connection
 from ingestion_assets.embedding.host import parse_host
-from ingestion_assets.embedding.models import model_facts
+from ingestion_assets.embedding.identity import LONGEST_TEXT, Identity, context_of
 from ingestion_assets.embedding.pull import follow
 from ingestion_assets.embedding.shown import Shown
 from ingestion_assets.embedding.stats import Stats
@@ -33,37 +32,8 @@ QUESTION_PATIENCE = 30.0  # seconds; what a server knows of itself it says at on
 UNLOAD_POLL = 0.1  # seconds
 UNLOAD_BUDGET = 10.0  # seconds until an unloaded model should be off the list of running ones
 LOAD_BUDGET = 330.0  # seconds; Ollama itself gives a load up after 300
-LONGEST_TEXT = 2048  # tokens; Ollama's own physical batch, beyond which encoders cut silently
-SAFE_CONTEXT = 512  # tokens; of a model nobody knows anything about
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a server says of a model; every request of a run is made from it.
-
-    Attributes:
-        model: as asked for.
-        digest: names the model's exact weights.
-        dimensions: of its vectors.
-        context: tokens a text may have, special tokens included.
-        options: runner options; a request with others would make Ollama load the model again.
-        shortened: whether the model gives more dimensions, and is asked for so many of them.
-    """
-
-    model: str
-    digest: str
-    dimensions: int
-    context: int
-    server_version: str
-    options: Mapping[str, int]
-    shortened: bool = False
-
-    @property
-    def asked_dimensions(self) -> int | None:
-        """Dimensions to ask for; none if the model gives so many by itself."""
-        return self.dimensions if self.shortened else None
 
 
 class Ollama:
@@ -244,7 +214,7 @@ class Ollama:
         if not shown.can_embed:
             remedy = "set INGESTION_MODEL to an embedding model"
             raise ModelError(self.base_url, model, f"{model!r} cannot embed; {remedy}")
-        context = _context(model, shown, longest)
+        context = context_of(model, shown, longest)
         options = {"num_ctx": context, "num_batch": context}
         digest = await self.digest(model)
         dimensions = shown.dimensions or len(await self._canary(model, options, None))
@@ -346,8 +316,3 @@ def _encode(request: Mapping[str, object], sent: Sent) -> bytes:
         raise PoisonTextError(
             sent.endpoint, f"a text is not valid Unicode ({exc}); it has lone surrogates"
         ) from exc
-
-
-def _context(model: str, shown: Shown, longest: int) -> int:
-    known = [n for n in (model_facts(model).context, shown.context, shown.num_ctx) if n]
-    return min(longest, *known) if known else SAFE_CONTEXT

@@ -17,7 +17,8 @@ from ingestion_assets.embedding.batches import Pages, batches
 from ingestion_assets.embedding.delivery import Delivery, Embedded, Rejected, nothing
 from ingestion_assets.embedding.endpoint import EndpointState
 from ingestion_assets.embedding.endpoints import Endpoints
-from ingestion_assets.embedding.ollama import Identity, Ollama
+from ingestion_assets.embedding.identity import Identity
+from ingestion_assets.embedding.ollama import Ollama
 from ingestion_assets.embedding.shelf import Shelf
 from ingestion_assets.embedding.stats import Stats
 from ingestion_assets.errors import MixedVectorsError

@@ -8,8 +8,9 @@ import pytest
 
 from ingestion_assets.embedding.breaker import Breaker
 from ingestion_assets.embedding.endpoint import WASTE_FLOOR, Endpoint
+from ingestion_assets.embedding.identity import Identity
 from ingestion_assets.embedding.limiter import Limiter
-from ingestion_assets.embedding.ollama import Identity, Ollama
+from ingestion_assets.embedding.ollama import Ollama
 from ingestion_assets.errors import (
     MixedVectorsError,
     OllamaError,
