@@ -4,13 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from itertools import islice
 from uuid import UUID
 
 from ingestion_assets import documents
 from ingestion_assets.changes import Changes
-from ingestion_assets.documents.document import Document, Known
+from ingestion_assets.documents.document import Document, Known, document_id
 from ingestion_assets.errors import MassDeletionError, SourceError, UnsupportedMediaError
 from ingestion_assets.sources.origin import Absent, Found, Read, Unchanged, ending
 from ingestion_assets.sources.origins import origin
@@ -25,12 +24,6 @@ _MOST_LOST = 1 / 3  # of a source's documents that may go unasked
 
 # A file changed so shortly before it was read may have changed once more within its time stamp.
 _RACY = timedelta(seconds=2)
-
-
-def document_id(source: str, uri: str) -> UUID:
-    """The id of a document; those of one source are neighbours in the index."""
-    own = blake2b(f"{source}\0{uri}".encode(), digest_size=12).digest()
-    return UUID(bytes=blake2b(source.encode(), digest_size=4).digest() + own)
 
 
 @dataclass(slots=True)

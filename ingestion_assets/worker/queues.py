@@ -50,7 +50,7 @@ class Queues:
     def open_generation(self, model: Identity) -> Generation:
         """The generation of a model, with all that is stored waiting in it if it is new."""
         with self._connections.one() as connection:
-            return generations.open_generation(connection, _recipe(model))
+            return generations.open_generation(connection, recipe(model))
 
     def canary(self, generation: Generation) -> NDArray[np.float32] | None:
         """The canary's vector in the generation; none before its first vectors."""
@@ -98,7 +98,8 @@ def _is_for(attachment: Attachment, generation: Generation) -> bool:
     return same or attachment.vector_column is None
 
 
-def _recipe(model: Identity) -> Recipe:
+def recipe(model: Identity) -> Recipe:
+    """How a model makes the vectors of documents and queries."""
     facts = model_facts(model.model)
     return Recipe(
         model=model.model,
