@@ -29,6 +29,7 @@ IngestionError                      retryable = False
 │       ├── TextTooLongError        over the model's context
 │       ├── PoisonTextError         the model answers NaN, or dies of it
 │       └── RequestTooLargeError    a proxy's limit on bytes
+├── AdoptionError                   vectors of others that are not what the model gives
 └── StoreError
     ├── StoreUnavailableError       connection lost, deadlock, lock taken   retryable = True
     ├── SchemaVersionError          the database is newer than the code
@@ -72,6 +73,10 @@ class ExtractionError(SourceError):
 
 class UnsupportedMediaError(ExtractionError):
     """The content is of a kind that is not read."""
+
+
+class AdoptionError(IngestionError):
+    """Vectors of others are not those of their texts and the model; nothing was stored."""
 
 
 class LocalServiceError(IngestionError):

@@ -31,6 +31,7 @@ COMMANDS = {
     "attach": "attach",
     "detach": "detach",
     "attachments": "attachments",
+    "adopt": "adopt",
     "migrate": "migrate",
 }
 
