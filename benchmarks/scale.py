@@ -28,8 +28,7 @@ from ingestion_assets.defs.launch import prepare_home, prepare_instance
 from ingestion_assets.defs.sensors import documents_changed
 from ingestion_assets.local.postgres import embedded_postgres
 from ingestion_assets.settings import Settings
-from ingestion_assets.sources import Source, load
-from ingestion_assets.sources.changed import document_id
+from ingestion_assets.sources import Source, document_id, load
 from ingestion_assets.store import audit, sources
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.generations import Generation, Recipe, active, open_generation

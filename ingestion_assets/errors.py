@@ -39,6 +39,7 @@ IngestionError                      retryable = False
 │       ├── TextTooLongError        over the model's context
 │       ├── PoisonTextError         the model answers NaN, or dies of it
 │       └── RequestTooLargeError    a proxy's limit on bytes
+├── AdoptionError                   vectors of others that are not what the model gives
 └── StoreError
     ├── StoreUnavailableError       connection lost, deadlock, lock taken   retryable = True
     ├── SchemaVersionError          the database is newer than the code
@@ -124,6 +125,10 @@ class DuplicateMemberError(ArchiveError):
 
 class EncryptedMemberError(ArchiveError):
     """A member of an archive cannot be read without a password."""
+
+
+class AdoptionError(IngestionError):
+    """Vectors of others are not those of their texts and the model; nothing was stored."""
 
 
 class LocalServiceError(IngestionError):

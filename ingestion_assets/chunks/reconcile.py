@@ -173,7 +173,7 @@ class Splitting:
         """Put a chunk where it belongs; what share of a batch it fills."""
         self.counts.chunks += 1
         self.counts.tokens += chunk.tokens
-        if old == _as_stored(chunk):
+        if old == as_stored(chunk):
             self.counts.kept += 1
             return 0
         if old is None:
@@ -194,7 +194,8 @@ def _batch_key(document: StoredDocument) -> tuple[str, str | None]:
     return document.partition_key, document.prefix
 
 
-def _as_stored(chunk: Chunk) -> StoredChunk:
+def as_stored(chunk: Chunk) -> StoredChunk:
+    """A chunk as the store would know it."""
     return StoredChunk(
         chunk.chunk_id, chunk.ordinal, chunk.heading, chunk.content_hash, chunk.start, chunk.end
     )

@@ -34,6 +34,7 @@ COMMANDS = {
     "attach": "attach",
     "detach": "detach",
     "attachments": "attachments",
+    "adopt": "adopt",
     "migrate": "migrate",
 }
 

@@ -189,7 +189,8 @@ def _log_requests() -> None:
 
 def _name_left_over(running: Services, listed: Sequence[Source]) -> None:
     with connect(running.database_url) as connection:
-        left = unlisted(connection, [source.name for source in listed])
+        names = [source.name for source in listed]
+        left = unlisted(connection, names, but=("table", "adopted"))
     for name in left:
         click.echo(
             f"{name} is stored, but no longer listed: its documents are still found. Delete them:"

@@ -172,7 +172,8 @@ def move(connection: Connection, misplaced: Iterable[Source]) -> None:
 
 def unlisted(connection: Connection, listed: Sequence[Source]) -> list[Finding]:
     """Sources that are stored, and not listed."""
-    return finding(UNLISTED, sources.unlisted(connection, [source.name for source in listed]))
+    names = [source.name for source in listed]
+    return finding(UNLISTED, sources.unlisted(connection, names, but=("table", "adopted")))
 
 
 def _compare_files(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
@@ -124,3 +125,9 @@ class Known:
     modified_at: datetime
     ingested_at: datetime
     validator: str | None = None
+
+
+def document_id(source: str, uri: str) -> UUID:
+    """The id of a document; those of one source are neighbours in the index."""
+    own = blake2b(f"{source}\0{uri}".encode(), digest_size=12).digest()
+    return UUID(bytes=blake2b(source.encode(), digest_size=4).digest() + own)

@@ -1,6 +1,6 @@
 """Where documents come from: files or records in, changes to the stored documents out."""
 
-from ingestion_assets.sources.changed import document_id
+from ingestion_assets.documents.document import document_id
 from ingestion_assets.sources.config import load
 from ingestion_assets.sources.counts import Counts, Failure
 from ingestion_assets.sources.reconcile import Reconciliation

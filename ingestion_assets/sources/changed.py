@@ -2,20 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import blake2b
-from uuid import UUID
 
-from ingestion_assets.documents.document import Document, Extract
+from ingestion_assets.documents.document import Document, Extract, document_id
 from ingestion_assets.documents.fields import FieldMap
 from ingestion_assets.documents.processes import Raw
 from ingestion_assets.sources.record import Record
 from ingestion_assets.sources.source import Source
-
-
-def document_id(source: str, uri: str) -> UUID:
-    """The id of a document; those of one source are neighbours in the index."""
-    own = blake2b(f"{source}\0{uri}".encode(), digest_size=12).digest()
-    return UUID(bytes=blake2b(source.encode(), digest_size=4).digest() + own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """An operator's request in, an attached table out, or nothing changed at all."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,7 +20,6 @@ from ingestion_assets.store.connection import Connection
 
 LOCK_TIMEOUT = "5s"  # a statement that waits for a table makes all wait who come after it
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _INSERT = """
 INSERT INTO ingestion.attachments (name, relation, key_columns, config, vector_column,
     status_column, channel, trigger_kind, undo, model, digest, dimensions)
@@ -158,13 +156,7 @@ def _insert(
 
 def _name(connection: Connection, request: Request, table: Relation) -> str:
     """The name that was asked for, or one that is made of the table's."""
-    made = re.sub(r"[^a-z0-9_-]+", "-", table.name.lower()).strip("-_")[:63]
-    name = request.name or made
-    if not _NAME.fullmatch(name) or ".." in name:
-        raise ConfigError(
-            f"--name {name!r}: use 1 to 63 of a-z 0-9 . _ -, a letter or digit first, and no"
-            " double dot"
-        )
+    name = sources.name_for(request.name, table.name, "--name")
     if attachment(connection, name) is not None:
         raise ConfigError(
             f"an attachment is named {name!r} already; choose another --name, or detach that one"

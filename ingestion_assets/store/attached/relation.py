@@ -89,7 +89,7 @@ def relation(connection: Connection, name: str) -> Relation:
     Raises:
         ConfigError: there is none, or it is of a kind that cannot be attached.
     """
-    found = _look_up(connection, name)
+    found = look_up(connection, name)
     if found is None:
         raise ConfigError(
             f"there is no table {name!r}; write schema.table, and names with capitals, blanks or"
@@ -147,7 +147,12 @@ def require(table: Relation, found: Mapping[str, Column], name: str, option: str
     return found[name]
 
 
-def _look_up(connection: Connection, name: str) -> Relation | None:
+def look_up(connection: Connection, name: str) -> Relation | None:
+    """Whatever has this name, of any kind; none if there is nothing.
+
+    Raises:
+        ConfigError: it is no name.
+    """
     try:
         row = connection.execute("SELECT to_regclass(%s)::oid", (name,)).fetchone()
     except psycopg.Error as exc:
