@@ -37,6 +37,7 @@ SELECT (SELECT count(*) FROM ingestion.documents), (SELECT count(*) FROM ingesti
        (SELECT count(DISTINCT chunk_id) FROM ingestion.embeddings),
        (SELECT count(*) FROM ingestion.ledger)
 """
+_DONE = "SELECT count(DISTINCT partition) FROM runs WHERE status = 'SUCCESS'"
 _CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
 
 
@@ -101,12 +102,12 @@ class Trial:
         runs = self.fleet.dagster.runs()
         lost = {_partition(run) for run in runs if run["status"] == "FAILURE"}
         assert lost, "no run was lost"
-        return max(run["endTime"] for run in runs if _partition(run) in lost) - since
+        return max(_times([run for run in runs if _partition(run) in lost], "endTime")) - since
 
     def _done(self) -> int:
         """Partitions of which a run has succeeded."""
         self.connections = max(self.connections, self._ask(_CONNECTIONS)[0])
-        return self._ask("SELECT count(DISTINCT partition) FROM runs WHERE status = 'SUCCESS'")[0]
+        return int(self._ask(_DONE)[0])
 
     def _ask(self, query: Any) -> tuple[Any, ...]:
         with psycopg.connect(self.database) as connection:
@@ -165,6 +166,7 @@ def restarts(*work: Any) -> None:
         trial.fleet.start_redis()
         trial.fleet.end("daemon", SIGKILL)
         trial.fleet.start_daemon()
+        trial.fleet.dagster.start_sensor("documents_changed")  # it sees to lost runs, too
 
     with _trial(WORKERS, *work) as trial:
         click.echo(f"  {trial.backfill(trouble):.1f} s")
@@ -181,8 +183,8 @@ def queue(*work: Any) -> None:
 
 def limit(*work: Any) -> None:
     """Everybody uses every Ollama: four workers, two live ones, and questions all the time."""
-    environment = {"INGEST_MAX_WORKERS": "1", "INGEST_WORKERS": "1"}
-    with _trial(WORKERS, *work, shared=True, **environment) as trial, ThreadPoolExecutor(50) as ask:
+    most = Settings(max_workers=1).max_in_flight
+    with _trial(WORKERS, *work, shared=True, most=1) as trial, ThreadPoolExecutor(50) as ask:
         port = str(free_port())
         answers: list[bool] = []
 
@@ -194,7 +196,6 @@ def limit(*work: Any) -> None:
             ask.submit(_question, ask, f"http://127.0.0.1:{port}", answers)
 
         trial.backfill(everybody)
-        most = Settings.from_environment(environment).max_in_flight
         click.echo(f"  limit {most}; {sum(answers)} of {len(answers)} questions answered")
         trial.report()
 
@@ -205,24 +206,24 @@ SCENARIOS = {f.__name__: f for f in (speed, kill, restarts, queue, limit)}
 @contextmanager
 def _trial(
     workers: int, partitions: int, documents: int, text_ms: float, *, shared: bool = False,
-    **environment: str,
+    most: int = Settings.max_workers,
 ) -> Iterator[Trial]:  # fmt: skip
     """A new database, an Ollama for each worker, and everything between them.
 
     Args:
         shared: whether every process uses all of the Ollamas.
-        environment: variables of all processes.
+        most: INGEST_MAX_WORKERS of all processes.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         database = stack.enter_context(embedded_postgres(folder)).address
-        config = {"slots": 1, "text_ms": text_ms}
-        doubles = [stack.enter_context(running(**config)) for _ in range(workers)]
+        doubles = [stack.enter_context(running(slots=1, text_ms=text_ms)) for _ in range(workers)]
         urls = [double.url for double in doubles]
         everybody = ",".join(urls)
         source = Source("notes", root=Path("documents"), buckets=partitions)
         listing = f"sources: [{{name: notes, root: documents, buckets: {partitions}}}]"
-        environment |= {"INGESTION_DATABASE_URL": database, "OLLAMA_HOSTS": everybody}
+        environment = {"INGESTION_DATABASE_URL": database, "OLLAMA_HOSTS": everybody}
+        environment["INGEST_MAX_WORKERS"] = str(most)
         (folder / "project").mkdir()
         project = Project(folder / "project", listing, environment)
         hosts = [everybody] * workers if shared else urls
@@ -254,7 +255,7 @@ def _question(pool: ThreadPoolExecutor, url: str, answers: list[bool]) -> None:
     """Ask so many a second, whether or not the last ones are answered, until the pool ends."""
     for n in count():
         try:
-            pool.submit(lambda n=n: answers.append(_answers(url, f"question {n}")))
+            pool.submit(lambda text: answers.append(_answers(url, text)), f"question {n}")
         except RuntimeError:  # the pool is shut down
             return
         time.sleep(1 / QUERIES)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
-from dagster import DagsterRun
+from dagster import DagsterRun, DagsterRunStatus
 from dagster._config import UserConfigSchema
-from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._serdes import ConfigurableClassData
 
 from ingestion_assets.errors import ConfigError
@@ -18,7 +18,7 @@ from ingestion_assets.settings import Settings
 try:
     from dagster_celery.defaults import task_default_queue
     from dagster_celery.launcher import CeleryRunLauncher
-    from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
+    from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID_TAG
 except ImportError as exc:
     raise ConfigError(
         f"runs on Celery need the extra 'celery' ({exc}): pip install 'ingestion-assets[celery]'"
@@ -27,6 +27,7 @@ except ImportError as exc:
 _PATIENCE = 2.0  # seconds that the workers' answers are waited for
 _FRESH = 1.0  # seconds in which all runs of a round share them
 _GRACE = 12.0  # seconds without a worker after which a run counts as lost
+_OUTAGE = 300.0  # seconds that a run which is to be launched waits for Redis
 
 # A worker takes a run only when it can begin with it. What Dagster logs stays as it is.
 _APP = {"worker_disable_prefetch": True, "worker_redirect_stdouts": False}
@@ -57,6 +58,14 @@ class CeleryLauncher(CeleryRunLauncher):
     ) -> "CeleryLauncher":
         return cls(inst_data)
 
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Put a run into the queue, when Redis is there: it may be restarted just now."""
+        with self.celery.connection_for_write() as redis:
+            redis.ensure_connection(
+                interval_start=0.5, interval_step=0.5, interval_max=2, timeout=_OUTAGE
+            )
+        super().launch_run(context)
+
     def terminate(self, run_id: str) -> bool:
         """End a run as canceled; false if it has ended."""
         run = self._instance.get_run_by_id(run_id)
@@ -70,11 +79,13 @@ class CeleryLauncher(CeleryRunLauncher):
 
         Where no worker answers at all, Redis was perhaps restarted: they may still be at work.
         """
-        task = run.tags[DAGSTER_CELERY_TASK_ID_TAG]
-        active = self._active()
+        task, active = run.tags.get(DAGSTER_CELERY_TASK_ID_TAG), self._active()
         if active is None or task in active:
             self._missing.pop(run.run_id, None)
             return CheckRunHealthResult(WorkerStatus.RUNNING)
+        if run.status is DagsterRunStatus.STARTING:
+            waits = self._waiting(run.tags.get(DAGSTER_CELERY_QUEUE_TAG, self.default_queue))
+            return CheckRunHealthResult(WorkerStatus.UNKNOWN if waits else WorkerStatus.FAILED)
         told: CheckRunHealthResult = super().check_run_worker_health(run)
         if told.status in {WorkerStatus.SUCCESS, WorkerStatus.FAILED}:
             return told
@@ -91,6 +102,11 @@ class CeleryLauncher(CeleryRunLauncher):
             self._answers = answers and {task["id"] for held in answers.values() for task in held}
             self._asked = monotonic()
         return self._answers
+
+    def _waiting(self, queue: str) -> int:
+        """The runs in a queue."""
+        with self.celery.connection_for_read() as redis:
+            return int(redis.default_channel.queue_declare(queue).message_count)
 
 
 def redis_url() -> str:

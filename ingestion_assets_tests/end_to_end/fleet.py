@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -20,22 +19,19 @@ class Fleet:
     """One project, and processes that have only Postgres, Redis and Ollama in common.
 
     Args:
-        doubles: the URL of the Ollama of each worker.
-        environment: variables of all processes.
+        doubles: OLLAMA_HOSTS of each worker.
     """
 
     dagster: Dagster
 
-    def __init__(
-        self, project: Project, doubles: list[str], environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, project: Project, doubles: list[str]) -> None:
         self.project, self._doubles = project, doubles
-        self._home, self._homes = prepare_fleet(project.folder, len(doubles))
+        home, self._homes = prepare_fleet(project.folder, len(doubles))
         self._redis_port, self._port = free_port(), free_port()
-        self._environment = {
+        self.environment = {
             **project.environment,
+            "DAGSTER_HOME": str(home),
             "INGEST_REDIS_URL": f"redis://127.0.0.1:{self._redis_port}/0",
-            **(environment or {}),
         }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -78,7 +74,7 @@ class Fleet:
         app = ["-A", "ingestion_assets.defs.celery_app"]
         self._start(
             name, _script("celery"), *app, "worker", "-c", "1", "-n", f"{name}@%h",
-            home=self._homes[n], OLLAMA_HOSTS=self._doubles[n],
+            DAGSTER_HOME=str(self._homes[n]), OLLAMA_HOSTS=self._doubles[n],
         )  # fmt: skip
 
     def start_command(self, name: str, *arguments: str, **environment: str) -> None:
@@ -96,16 +92,10 @@ class Fleet:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def log(self, name: str) -> str:
-        return (self.project.folder / f"{name}.log").read_text(errors="replace")
-
-    def _start(
-        self, name: str, *command: str, home: Path | None = None, **environment: str
-    ) -> None:
-        beside = {**environment, "DAGSTER_HOME": str(home or self._home)}
+    def _start(self, name: str, *command: str, **environment: str) -> None:
         with (self.project.folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
-                command, cwd=self.project.folder, env={**self._environment, **beside},
+                command, cwd=self.project.folder, env={**self.environment, **environment},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from signal import SIGKILL
 from typing import NamedTuple
 
+import dagster as dg
 import psycopg
 import pytest
 
+from ingestion_assets.defs import launch
 from ingestion_assets.store.schema import migrate
 from ingestion_assets_tests.conftest import fresh_database
 from ingestion_assets_tests.end_to_end.fleet import Fleet, missing
@@ -16,6 +18,7 @@ from ingestion_assets_tests.services.faulty_ollama import Double, running
 BUSY = {"fault": "F13"}  # to every request, until it is healthy again
 KEYS = ["notes/00", "notes/01"]
 DOCUMENTS = 12
+NO_RETRY = {"dagster/max_retries": "0"}
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 
@@ -77,6 +80,28 @@ def test_terminated_run_is_canceled_and_not_launched_again(fleet: Fleet, started
     following = fleet.dagster.launch(KEYS[0])
     wait_for(lambda: fleet.dagster.status(following) == "SUCCESS")
     assert _statuses(fleet, KEYS[0])[:2] == ["SUCCESS", "CANCELED"]
+
+
+def test_run_that_came_to_no_worker_is_not_waited_for(
+    fleet: Fleet, started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DAGSTER_HOME", "INGEST_REDIS_URL", "INGESTION_DATABASE_URL"):
+        monkeypatch.setenv(name, fleet.environment[name])
+    with dg.DagsterInstance.get() as instance:
+        starting = dg.DagsterRunStatus.STARTING
+        old, new = (
+            instance.add_run(dg.DagsterRun("ingest_job", status=starting, tags=NO_RETRY)).run_id
+            for _ in range(2)
+        )
+        with psycopg.connect(started.database) as connection:
+            connection.execute(
+                "UPDATE runs SET update_timestamp = update_timestamp - interval '1 hour'"
+                " WHERE run_id = %s",
+                (old,),
+            )
+        launch.prepare_instance([])
+        assert [fleet.dagster.status(run) for run in (old, new)] == ["FAILURE", "STARTING"]
+        instance.delete_run(new)
 
 
 def _asked(double: Double) -> bool:
