@@ -67,11 +67,12 @@ class CeleryLauncher(CeleryRunLauncher):
         super().launch_run(context)
 
     def terminate(self, run_id: str) -> bool:
-        """End a run as canceled; false if it has ended."""
+        """End a run as canceled; false if it has ended, or was never handed out."""
         run = self._instance.get_run_by_id(run_id)
-        if run is None or run.is_finished:
+        if run is None or run.is_finished or DAGSTER_CELERY_TASK_ID_TAG not in run.tags:
             return False
-        self._instance.report_run_canceling(run)
+        if run.status is not DagsterRunStatus.CANCELING:
+            self._instance.report_run_canceling(run)
         return bool(super().terminate(run_id))
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
