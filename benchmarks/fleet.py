@@ -136,10 +136,10 @@ def speed(*work: Any) -> None:
     """Four workers with an Ollama each, against one with one."""
     seconds = []
     for workers in (1, WORKERS):
-        with _trial(workers, *work) as trial:
-            seconds.append(trial.backfill())
+        with trial(workers, *work) as tried:
+            seconds.append(tried.backfill())
             click.echo(f"  {workers} workers: {seconds[-1]:.1f} s")
-            trial.report()
+            tried.report()
     click.echo(f"  {seconds[0] / seconds[1]:.2f} times as fast")
 
 
@@ -149,62 +149,62 @@ def kill(*work: Any) -> None:
 
     def trouble() -> None:
         killed.append(time.time())
-        trial.fleet.end("worker-0", SIGKILL)
+        tried.fleet.end("worker-0", SIGKILL)
 
-    with _trial(WORKERS, *work) as trial:
-        trial.backfill(trouble)
-        click.echo(f"  finished elsewhere {trial.taken_over(killed[0]):.1f} s after the kill")
-        trial.report()
+    with trial(WORKERS, *work) as tried:
+        tried.backfill(trouble)
+        click.echo(f"  finished elsewhere {tried.taken_over(killed[0]):.1f} s after the kill")
+        tried.report()
 
 
 def restarts(*work: Any) -> None:
     """Redis is stopped for five seconds, then the daemon is killed and started again."""
 
     def trouble() -> None:
-        trial.fleet.end("redis")
+        tried.fleet.end("redis")
         time.sleep(5)
-        trial.fleet.start_redis()
-        trial.fleet.end("daemon", SIGKILL)
-        trial.fleet.start_daemon()
-        trial.fleet.dagster.start_sensor("documents_changed")  # it sees to lost runs, too
+        tried.fleet.start_redis()
+        tried.fleet.end("daemon", SIGKILL)
+        tried.fleet.start_daemon()
+        tried.fleet.dagster.start_sensor("documents_changed")  # it sees to lost runs, too
 
-    with _trial(WORKERS, *work) as trial:
-        click.echo(f"  {trial.backfill(trouble):.1f} s")
-        trial.report()
+    with trial(WORKERS, *work) as tried:
+        click.echo(f"  {tried.backfill(trouble):.1f} s")
+        tried.report()
 
 
 def queue(*work: Any) -> None:
     """Many partitions at once: the rate at which they end, from the first tenth to the last."""
-    with _trial(WORKERS, *work) as trial:
-        click.echo(f"  {trial.backfill():.1f} s")
-        click.echo("  runs a second, by tenths: " + " ".join(f"{r:.2f}" for r in trial.rates()))
-        trial.report()
+    with trial(WORKERS, *work) as tried:
+        click.echo(f"  {tried.backfill():.1f} s")
+        click.echo("  runs a second, by tenths: " + " ".join(f"{r:.2f}" for r in tried.rates()))
+        tried.report()
 
 
 def limit(*work: Any) -> None:
     """Everybody uses every Ollama: four workers, two live ones, and questions all the time."""
     most = Settings(max_workers=1).max_in_flight
-    with _trial(WORKERS, *work, shared=True, most=1) as trial, ThreadPoolExecutor(50) as ask:
+    with trial(WORKERS, *work, shared=True, most=1) as tried, ThreadPoolExecutor(50) as ask:
         port = str(free_port())
         answers: list[bool] = []
 
         def everybody() -> None:
             for n in range(2):
-                trial.fleet.start_command(f"live-{n}", "worker", INGEST_WORKER_PORT="0")
-            trial.fleet.start_command("serve", "serve", "-p", port, INGEST_API_RATE="1000")
+                tried.fleet.start_command(f"live-{n}", "worker", INGEST_WORKER_PORT="0")
+            tried.fleet.start_command("serve", "serve", "-p", port, INGEST_API_RATE="1000")
             wait_for(lambda: _answers(f"http://127.0.0.1:{port}", "first"), 60)
             ask.submit(_question, ask, f"http://127.0.0.1:{port}", answers)
 
-        trial.backfill(everybody)
+        tried.backfill(everybody)
         click.echo(f"  limit {most}; {sum(answers)} of {len(answers)} questions answered")
-        trial.report()
+        tried.report()
 
 
 SCENARIOS = {f.__name__: f for f in (speed, kill, restarts, queue, limit)}
 
 
 @contextmanager
-def _trial(
+def trial(
     workers: int, partitions: int, documents: int, text_ms: float, *, shared: bool = False,
     most: int = Settings.max_workers,
 ) -> Iterator[Trial]:  # fmt: skip

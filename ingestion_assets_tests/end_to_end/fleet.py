@@ -27,11 +27,12 @@ class Fleet:
     def __init__(self, project: Project, doubles: list[str]) -> None:
         self.project, self._doubles = project, doubles
         home, self._homes = prepare_fleet(project.folder, len(doubles))
-        self._redis_port, self._port = free_port(), free_port()
+        self.redis_port, self._port = free_port(), free_port()
+        self._places: dict[int, tuple[list[str], dict[str, str]]] = {}
         self.environment = {
             **project.environment,
             "DAGSTER_HOME": str(home),
-            "INGEST_REDIS_URL": f"redis://127.0.0.1:{self._redis_port}/0",
+            "INGEST_REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
         }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -61,7 +62,7 @@ class Fleet:
 
     def start_redis(self) -> None:
         """A Redis that keeps on disk what is queued, as one in production."""
-        where = ["--bind", "127.0.0.1", "--port", str(self._redis_port)]
+        where = ["--bind", "127.0.0.1", "--port", str(self.redis_port)]
         kept = ["--dir", str(self.project.folder), "--save", "", "--appendonly", "yes"]
         self._start("redis", "redis-server", *where, *kept)
         wait_for(self._redis_answers, 30)
@@ -69,12 +70,17 @@ class Fleet:
     def start_daemon(self) -> None:
         self._start("daemon", _script("dagster-daemon"), "run", "-w", "workspace.yaml")
 
+    def place(self, n: int, prefix: list[str], **environment: str) -> None:
+        """Have a worker run behind a command, where everything has other addresses."""
+        self._places[n] = prefix, environment
+
     def start_worker(self, n: int) -> None:
         name = f"worker-{n}"
-        app = ["-A", "ingestion_assets.defs.celery_app"]
+        prefix, environment = self._places.get(n, ([], {"OLLAMA_HOSTS": self._doubles[n]}))
+        app = [_script("celery"), "-A", "ingestion_assets.defs.celery_app"]
         self._start(
-            name, _script("celery"), *app, "worker", "-c", "1", "-n", f"{name}@%h",
-            DAGSTER_HOME=str(self._homes[n]), OLLAMA_HOSTS=self._doubles[n],
+            name, *prefix, *app, "worker", "-c", "1", "-n", f"{name}@%h",
+            DAGSTER_HOME=str(self._homes[n]), **environment,
         )  # fmt: skip
 
     def start_command(self, name: str, *arguments: str, **environment: str) -> None:
@@ -101,7 +107,7 @@ class Fleet:
 
     def _redis_answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self._redis_port), timeout=1) as connection:
+            with socket.create_connection(("127.0.0.1", self.redis_port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
                 return connection.recv(16).startswith(b"+PONG")
         except OSError:
