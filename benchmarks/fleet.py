@@ -196,6 +196,7 @@ def limit(*work: Any) -> None:
             ask.submit(_question, ask, f"http://127.0.0.1:{port}", answers)
 
         tried.backfill(everybody)
+        ask.shutdown(cancel_futures=True)
         click.echo(f"  limit {most}; {sum(answers)} of {len(answers)} questions answered")
         tried.report()
 
