@@ -5,6 +5,8 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 INGEST := .venv/bin/ingest
+# Of the package, to be installed as well: `make test EXTRAS=celery` tests a fleet, too.
+EXTRAS ?=
 
 # Compiled once, modules are loaded in half the time and memory, in tests and servers alike.
 unexport PYTHONDONTWRITEBYTECODE
@@ -28,7 +30,7 @@ check: install  ## everything but the tests
 	$(UV) run --no-sync dg check defs
 
 install: $(UV)
-	@$(UV) sync --locked --quiet
+	@$(UV) sync --locked --quiet $(addprefix --extra ,$(EXTRAS))
 
 .uv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3")'

@@ -29,6 +29,7 @@ class Settings:
         model: INGESTION_MODEL; the embedding model's name in Ollama.
         sources: INGESTION_SOURCES; the file that lists the sources.
         state: INGESTION_STATE; the folder of the embedded servers.
+        redis_url: INGEST_REDIS_URL; the queue of runs that Celery workers take; none means none.
         workers: INGEST_WORKERS; requests in flight to a server at first.
         max_workers: INGEST_MAX_WORKERS; above it, `workers` is capped.
         batch_size: INGEST_BATCH_SIZE; texts per request at most.
@@ -85,6 +86,7 @@ class Settings:
     model: str = "all-minilm"
     sources: Path = Path("sources.yaml")
     state: Path = Path(".ingestion")
+    redis_url: str | None = field(default=None, repr=False)
     workers: int = 4
     max_workers: int = 8
     batch_size: int = 64
@@ -155,6 +157,7 @@ class Settings:
             model=env.get("INGESTION_MODEL", cls.model),
             sources=Path(env.get("INGESTION_SOURCES", cls.sources)),
             state=Path(env.get("INGESTION_STATE", cls.state)),
+            redis_url=env.get("INGEST_REDIS_URL"),
             workers=_integer(env, "INGEST_WORKERS", cls.workers, 1, 1024),
             max_workers=_integer(env, "INGEST_MAX_WORKERS", cls.max_workers, 1, 1024),
             batch_size=_integer(env, "INGEST_BATCH_SIZE", cls.batch_size, 1, 2048),

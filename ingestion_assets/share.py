@@ -45,6 +45,7 @@ class Share:
         self.in_flight = 0
         self.starving = asyncio.Event()
         self._tally = Tally()
+        self._unmet = 0  # requests that were wanted when too few were granted
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._listeners: list[Callable[[], None]] = []
 
@@ -57,6 +58,7 @@ class Share:
         more = granted > self.granted
         self.granted, self.guided = granted, guided
         if more:
+            self._unmet = 0  # who wanted them looks again
             self._admit()
             for listener in self._listeners:
                 listener()
@@ -65,6 +67,7 @@ class Share:
         """Say that so many requests would be in flight, if they were granted."""
         self._tally.wanted = max(self._tally.wanted, requests)
         if requests > self.granted:
+            self._unmet = requests
             self.starving.set()
 
     def congested(self, factor: float) -> None:
@@ -89,9 +92,14 @@ class Share:
             self._admit()
 
     def take_tally(self) -> Tally:
-        """What happened since it was last asked."""
+        """What happened since it was last asked.
+
+        Who is granted nothing at all has no request whose end would have him ask again: he is told
+        when there is more, and wants it until then.
+        """
         tally = self._tally
-        self._tally = Tally(wanted=self.in_flight + len(self._waiting))
+        wanted = self.in_flight + len(self._waiting)
+        self._tally = Tally(wanted=wanted if self.granted else max(wanted, self._unmet))
         return tally
 
     async def _wait(self) -> None:

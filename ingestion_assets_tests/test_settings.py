@@ -51,6 +51,7 @@ def test_empty_variable_counts_as_unset() -> None:
         ),
         ("INGESTION_SOURCES", "a/b.yaml", "sources", Path("a/b.yaml")),
         ("INGESTION_STATE", "/var/state", "state", Path("/var/state")),
+        ("INGEST_REDIS_URL", "redis://h:1/0", "redis_url", "redis://h:1/0"),
         ("INGEST_WORKERS", "6", "workers", 6),
         ("INGEST_MAX_WORKERS", "16", "max_workers", 16),
         ("INGEST_BATCH_SIZE", "64", "batch_size", 64),

@@ -72,6 +72,15 @@ async def test_it_tells_what_happened_since_it_was_last_asked():
     assert share.take_tally() == Tally()
 
 
+async def test_who_is_granted_nothing_wants_it_until_there_is_more():
+    share = Share()
+    share.grant(0)
+    share.want(3)
+    assert [share.take_tally().wanted for _ in range(3)] == [3, 3, 3]
+    share.grant(1)
+    assert [share.take_tally().wanted for _ in range(2)] == [3, 0]
+
+
 async def test_a_request_that_fails_is_no_measure_of_the_server():
     share = Share()
     with pytest.raises(RuntimeError):

@@ -6,14 +6,17 @@ They would hold their places in the pool, and the sensors would wait for their e
 import json
 import os
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.launcher import WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.client import DagsterGrpcClient
 
 _OWNER = "ingestion/process"
+_BEGIN = timedelta(seconds=30)  # from being handed out until a run has begun, at most
 
 
 def owned() -> dict[str, str]:
@@ -29,6 +32,24 @@ def fail_lost_runs(instance: dg.DagsterInstance) -> None:
             instance.report_run_failed(run, "the process of `ingest run` died")
         elif _has_run_here(instance, run) and not _server_answers(run):
             instance.report_run_failed(run, "the Dagster that launched it was killed")
+
+
+def fail_unbegun_runs(instance: dg.DagsterInstance) -> None:
+    """Mark runs that were handed out, but came to nobody; Dagster's monitoring lets them wait.
+
+    The daemon was killed as it launched them, or the worker before it had begun.
+    """
+    launcher = instance.run_launcher
+    if not launcher.supports_check_run_worker_health:
+        return
+    handed_out = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.STARTING], updated_before=datetime.now(UTC) - _BEGIN
+    )
+    for run in instance.get_runs(handed_out):
+        lost = launcher.check_run_worker_health(run).status is WorkerStatus.FAILED
+        now = instance.get_run_by_id(run.run_id)  # it may have begun since
+        if lost and now and now.status is dg.DagsterRunStatus.STARTING:
+            instance.report_run_failed(run, "it was handed out, but no worker has it")
 
 
 def _alive(pid: int) -> bool:

@@ -3,13 +3,14 @@
 import dagster as dg
 
 from ingestion_assets.defs.assets import EMBEDDING_POOL
-from ingestion_assets.defs.lost import fail_lost_runs
+from ingestion_assets.defs.lost import fail_lost_runs, fail_unbegun_runs
 
 
 def see_to(instance: dg.DagsterInstance) -> None:
     """Have the pool's limit hold, and end the runs that nobody is at work on."""
     _limit_pool(instance)
     fail_lost_runs(instance)
+    fail_unbegun_runs(instance)
 
 
 def _limit_pool(instance: dg.DagsterInstance) -> None:

@@ -24,7 +24,7 @@ class Project:
     def __init__(self, folder: Path, sources_yaml: str, environment: Mapping[str, str]) -> None:
         self.folder = folder
         self.environment = {**os.environ, **environment}
-        for name in ("dagster.yaml", "workspace.yaml"):
+        for name in ("dagster.yaml", "dagster-celery.yaml", "workspace.yaml"):
             shutil.copy(ROOT / name, folder / name)
         (folder / "sources.yaml").write_text(sources_yaml)
         (folder / "documents").mkdir(exist_ok=True)
