@@ -31,7 +31,7 @@ def application(settings: Settings, database_url: str, hosts: Sequence[str]) -> 
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with open_backend(settings, database_url, hosts) as backend:
             app.state.backend = backend
-            metrics.watch(backend)
+            metrics.watch(backend, database_url)
             yield
 
     app = Starlette(

@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from ingestion_assets.chunks.reconcile import Splitting
-from ingestion_assets.defs import tables
+from ingestion_assets.defs import tables, tally
 from ingestion_assets.defs.failures import reported
 from ingestion_assets.defs.io_manager import Embedding
 from ingestion_assets.defs.partitions import partitions
@@ -162,8 +162,10 @@ def embeddings(
     Only chunks without a vector of their present text are embedded; a text that was embedded
     before, anywhere in the generation, is copied inside the database.
     """
-    model = ollama.identify()
-    generation = store.call(open_generation, recipe(model))
+    # That no server has the model is a failure like those of the writing, which is counted there.
+    with tally.attempted(store, context.partition_key, "embeddings"):
+        model = ollama.identify()
+        generation = store.call(open_generation, recipe(model))
     if config.again and not context.retry_number:
         store.call(embedding_store.outdate, generation, context.partition_key)
     pages = claims.pages(

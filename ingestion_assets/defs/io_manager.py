@@ -1,7 +1,7 @@
 """Assets in, tables out, and back as data frames."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from itertools import chain
@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import PrivateAttr
 
 from ingestion_assets.chunks.reconcile import Splitting
+from ingestion_assets.defs import tally
 from ingestion_assets.defs.drain import drain
 from ingestion_assets.defs.event_loop import run_on
 from ingestion_assets.defs.failures import reported
@@ -20,6 +21,7 @@ from ingestion_assets.defs.report import embedded, reconciled, timed
 from ingestion_assets.defs.resources import StoreResource
 from ingestion_assets.embedding import EmbeddingStream
 from ingestion_assets.errors import ConfigError
+from ingestion_assets.metrics import Figure
 from ingestion_assets.pace import Latencies
 from ingestion_assets.sources import Reconciliation
 from ingestion_assets.store import claims, frames, looks
@@ -60,8 +62,13 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
         self._loop = context.event_loop
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        key = context.partition_key
-        with reported(), self.store.connect() as connection, partition_lock(connection, key):
+        key, stage = context.partition_key, context.asset_key.to_user_string()
+        with (
+            reported(),
+            tally.tallied(self.store, key, stage, partial(_counted, obj)),
+            self.store.connect() as connection,
+            partition_lock(connection, key),
+        ):
             counts = self._write(obj, connection, key)
         context.add_output_metadata({"dagster/row_count": counts.pop("rows"), **counts})
 
@@ -95,6 +102,17 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
         if self._loop is None:
             raise RuntimeError("Dagster gave no event loop; pass event_loop= to build_resources")
         return self._loop
+
+
+def _counted(obj: Any, source: str) -> Sequence[Figure]:
+    match obj:
+        case Reconciliation():
+            return tally.documents(obj, source)
+        case Splitting():
+            return tally.chunks(obj, source)
+        case Embedding(generation, stream):
+            return tally.vectors(generation.model, stream, source)
+    return ()
 
 
 def _drain(batches: Iterable[Batch], writer: PartitionWriter[Batch]) -> dict[str, Any]:
