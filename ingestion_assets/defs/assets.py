@@ -19,6 +19,7 @@ from ingestion_assets.defs.resources import (
     StoreResource,
     recipe,
 )
+from ingestion_assets.logs import about
 from ingestion_assets.sources import Reconciliation
 from ingestion_assets.store import chunks as chunk_store
 from ingestion_assets.store import claims
@@ -163,7 +164,10 @@ def embeddings(
     before, anywhere in the generation, is copied inside the database.
     """
     # That no server has the model is a failure like those of the writing, which is counted there.
-    with tally.attempted(store, context.partition_key, "embeddings"):
+    with (
+        about(run=context.run.run_id, partition=context.partition_key),
+        tally.attempted(store, context.partition_key, "embeddings"),
+    ):
         model = ollama.identify()
         generation = store.call(open_generation, recipe(model))
     if config.again and not context.retry_number:

@@ -1,6 +1,7 @@
 """Assets in, tables out, and back as data frames."""
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from ingestion_assets.defs.report import embedded, reconciled, timed
 from ingestion_assets.defs.resources import StoreResource
 from ingestion_assets.embedding import EmbeddingStream
 from ingestion_assets.errors import ConfigError
+from ingestion_assets.logs import about
 from ingestion_assets.metrics import Figure
 from ingestion_assets.pace import Latencies
 from ingestion_assets.sources import Reconciliation
@@ -34,6 +36,8 @@ from ingestion_assets.store.writers import (
     EmbeddingsWriter,
     PartitionWriter,
 )
+
+logger = logging.getLogger(__name__)
 
 Batch = TypeVar("Batch")
 
@@ -65,6 +69,7 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
         key, stage = context.partition_key, context.asset_key.to_user_string()
         with (
             reported(),
+            about(run=context.run_id, partition=key),
             tally.tallied(self.store, key, stage, partial(_counted, obj)),
             self.store.connect() as connection,
             partition_lock(connection, key),
@@ -84,6 +89,9 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
         match obj:
             case Reconciliation():
                 counts = _drain(obj, DocumentsWriter(connection, key))
+                for failure in obj.failures:
+                    extra = {"document": failure.uri}
+                    logger.warning("It is not read: %s", failure.error_class, extra=extra)
                 looks.record(connection, key, map(astuple, obj.failures))
                 return {**counts, **reconciled(obj)}
             case Splitting():

@@ -42,6 +42,7 @@ def tallied(
         raise
     finally:
         seconds = perf_counter() - begun
+        logger.info("%s of %s: %s after %.1f s", stage, partition_key, outcome, seconds)
         counted = [
             *_ended(source, stage, outcome),
             Figure("ingestion_stage_seconds_total", (source, stage), seconds),
@@ -57,6 +58,7 @@ def attempted(store: StoreResource, partition_key: str, stage: str) -> Iterator[
     try:
         yield
     except Exception:
+        logger.info("%s of %s: failed before anything was written", stage, partition_key)
         _keep(store, source, _ended(source, stage, "failed"))
         raise
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -15,6 +16,7 @@ from ingestion_assets_tests.services.faulty_ollama import running
 from ingestion_assets_tests.store import rows
 from ingestion_assets_tests.worker.running import wait_for, worker
 
+_INDEX = "CREATE INDEX embeddings_1_hnsw ON {} (chunk_id)"
 _RECALL = """COMMENT ON INDEX {} IS '{{"ef_search": 40, "recall": 0.97}}'"""
 
 
@@ -47,12 +49,12 @@ def _fill(database: str) -> None:
         looks.record(connection, rows.KEY, [])
         generation = active(connection)
         assert generation is not None
-        index = f"{generation.name}_hnsw"
-        for statement, name in (
+        statements: tuple[tuple[LiteralString, sql.Identifier | None], ...] = (
             ("UPDATE ingestion.generations SET created_at = now() - interval '1 hour'", None),
             ("UPDATE ingestion.documents SET ingested_at = now(), modified_at = now()", None),
             ("UPDATE {} SET embedded_at = now()", generation.table),
-            (f"CREATE INDEX {index} ON {{}} (chunk_id)", generation.table),
-            (_RECALL, sql.Identifier("ingestion", index)),
-        ):
-            connection.execute(sql.SQL(statement).format(name))
+            (_INDEX, generation.table),
+            (_RECALL, sql.Identifier("ingestion", "embeddings_1_hnsw")),
+        )
+        for statement, relation in statements:
+            connection.execute(sql.SQL(statement).format(relation))
