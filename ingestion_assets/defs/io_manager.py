@@ -13,6 +13,7 @@ import dagster as dg
 import pandas as pd
 from pydantic import PrivateAttr
 
+from ingestion_assets import tracing
 from ingestion_assets.chunks.reconcile import Splitting
 from ingestion_assets.defs import tally
 from ingestion_assets.defs.drain import drain
@@ -70,6 +71,8 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
         with (
             reported(),
             about(run=context.run_id, partition=key),
+            tracing.run(context.run_id),
+            tracing.span(stage, {"dagster.run_id": context.run_id, "dagster.partition": key}),
             tally.tallied(self.store, key, stage, partial(_counted, obj)),
             self.store.connect() as connection,
             partition_lock(connection, key),
