@@ -22,7 +22,7 @@ def tallied(
     store: StoreResource,
     partition_key: str,
     stage: str,
-    figures: Callable[[str], Sequence[Figure]] = lambda _: (),
+    figures: Callable[[str], Sequence[Figure]],
 ) -> Iterator[None]:
     """Count an attempt at a stage, however it ends: `done`, `failed` or `interrupted`.
 

@@ -16,8 +16,8 @@ from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.generations import active
 from ingestion_assets.store.index import vector_index
 
-FRESH = 10.0  # seconds that nobody asks again: several may scrape
-STALE = 60.0  # seconds after which figures are dropped, if no newer ones come
+FRESH = 30.0  # seconds that nobody asks again: several may scrape
+STALE = 90.0  # seconds after which figures are dropped, if no newer ones come
 PATIENCE = 4.0  # seconds that a scrape waits for them; what comes later is for the next one
 _TIMEOUT = "SET statement_timeout = '3s'"
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +72,15 @@ def test_promtool_has_no_objection_to_the_rules(promtool):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert f"{len(_alerts())} rules found" in result.stdout
+
+
+def test_every_alert_fires_when_it_should_and_not_before(promtool):
+    cases = Path(__file__).with_name("alerts_test.yaml")
+    assert all(alert["alert"] in cases.read_text() for alert in _alerts())
+    result = subprocess.run(
+        [promtool, "test", "rules", str(cases)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("process", ["worker", "api"])

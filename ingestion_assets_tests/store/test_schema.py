@@ -11,7 +11,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from ingestion_assets.errors import SchemaVersionError, StoreError
-from ingestion_assets.store import claims, schema
+from ingestion_assets.metrics import Figure
+from ingestion_assets.store import claims, counters, freshness, schema
 from ingestion_assets.store.connection import connect
 from ingestion_assets.store.generations import active
 from ingestion_assets.store.schema import migrate
@@ -128,6 +129,21 @@ def test_an_earlier_database_gets_the_queue_of_what_it_holds(empty, monkeypatch)
         assert generation is not None
         claimed = claims.claim(connection, generation, "a", limit=9)
         assert {text.text for text in claimed} == {"waiting", "failed"}
+
+
+def test_a_database_from_before_counters_and_freshness_gets_both(empty, monkeypatch):
+    names = schema._migrations()
+    mine = next(n for n, name in enumerate(names) if name.endswith("_observability.sql"))
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "_migrations", lambda: names[:mine])
+        migrate(empty)
+    with connect(empty) as connection:
+        rows.store(connection, "a.md", ["one"])
+        assert migrate(empty)[0] == names[mine]
+        figure = Figure("ingestion_tokens_total", ("notes", "m"), 1.0)
+        counters.add(connection, "notes", [figure])
+        assert counters.counted(connection) == [figure]
+        assert freshness.latencies(connection) == []
 
 
 def _hide_pgvector(database: str) -> None:
