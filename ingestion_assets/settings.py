@@ -61,6 +61,9 @@ class Settings:
             folder, or any url of fsspec. If there is none, only when asked, to `collections`.
         collections_formats: INGEST_COLLECTIONS_FORMATS; of their files.
         collections_include: INGEST_COLLECTIONS_INCLUDE; globs of domain and category, all if none.
+        log_format: INGEST_LOG_FORMAT; `json` or `text`, of what `serve`, the worker and runs log;
+            none means that runs and `serve` log as their surroundings do, and the worker text on
+            a terminal and JSON elsewhere.
         chat_model: INGESTION_CHAT_MODEL; the model in Ollama that answers questions, if any.
         answer_threshold: INGEST_ANSWER_THRESHOLD; cosine similarity of question and best passage
             below which there is no answer; none means what was measured for the model.
@@ -115,6 +118,7 @@ class Settings:
     collections_url: str | None = None
     collections_formats: tuple[str, ...] = ("json", "parquet")
     collections_include: tuple[tuple[str, str], ...] = ()
+    log_format: str | None = None
     chat_model: str | None = None
     answer_threshold: float | None = None
     query_workers: int = 8
@@ -196,6 +200,7 @@ class Settings:
             collections_url=env.get("INGEST_COLLECTIONS_URL"),
             collections_formats=_formats(env),
             collections_include=_include(env),
+            log_format=_log_format(env),
             chat_model=env.get("INGESTION_CHAT_MODEL"),
             answer_threshold=(
                 _number(env, "INGEST_ANSWER_THRESHOLD", 0, -1, 1)
@@ -269,6 +274,14 @@ def _language(env: Mapping[str, str]) -> str:
             " to simple, english, german, or another one of pg_ts_config"
         )
     return language
+
+
+def _log_format(env: Mapping[str, str]) -> str | None:
+    given = env.get("INGEST_LOG_FORMAT")
+    form = given and given.strip().lower()
+    if form not in (None, "json", "text"):
+        raise ConfigError(f"INGEST_LOG_FORMAT={given!r} is unknown; set it to json or text")
+    return form
 
 
 def _formats(env: Mapping[str, str]) -> tuple[str, ...]:

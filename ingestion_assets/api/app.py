@@ -15,6 +15,7 @@ from ingestion_assets.api.backend import open_backend
 from ingestion_assets.api.limits import BodyLimit, ConcurrencyLimit, RateLimit
 from ingestion_assets.api.metrics import ApiMetrics, Measured
 from ingestion_assets.api.routes import ROUTES
+from ingestion_assets.api.traced import Traced
 from ingestion_assets.errors import IngestionError
 from ingestion_assets.settings import Settings
 
@@ -31,7 +32,7 @@ def application(settings: Settings, database_url: str, hosts: Sequence[str]) -> 
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with open_backend(settings, database_url, hosts) as backend:
             app.state.backend = backend
-            metrics.watch(backend)
+            metrics.watch(backend, database_url)
             yield
 
     app = Starlette(
@@ -41,6 +42,7 @@ def application(settings: Settings, database_url: str, hosts: Sequence[str]) -> 
             Middleware(Measured, metrics, [route.path for route in ROUTES]),
             Middleware(Access, settings.api_key),
             Middleware(RateLimit, settings.api_rate),
+            Middleware(Traced, frozenset(route.path for route in ROUTES)),
             Middleware(ConcurrencyLimit, settings.api_concurrency),
             Middleware(BodyLimit, settings.api_body),
         ],

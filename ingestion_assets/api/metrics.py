@@ -14,6 +14,7 @@ from ingestion_assets.api.pools import pools
 from ingestion_assets.api.schemas import Pools
 from ingestion_assets.embedding.breaker import Phase
 from ingestion_assets.metrics import SECONDS
+from ingestion_assets.store.figures import DatabaseFigures
 
 
 class ApiMetrics:
@@ -46,17 +47,20 @@ class ApiMetrics:
             registry=self.registry,
         )
 
-    def watch(self, backend: Backend) -> None:
-        """Have the pools and breakers of a backend read at every scrape."""
+    def watch(self, backend: Backend, database_url: str) -> None:
+        """Have pools, breakers and the database read at every scrape."""
         self.registry.register(_States(backend))
+        self._database = DatabaseFigures(database_url)
+        self.registry.register(self._database)
 
     def observe(self, path: str, method: str, status: int, seconds: float) -> None:
         """Count one request."""
         self._requests.labels(path, method, str(status)).inc()
         self._seconds.labels(path).observe(seconds)
 
-    def text(self) -> bytes:
-        """All figures."""
+    async def text(self) -> bytes:
+        """All figures, once there is a backend to watch."""
+        await self._database.refresh()
         return generate_latest(self.registry)
 
 

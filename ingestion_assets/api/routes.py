@@ -96,7 +96,8 @@ async def ready(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """GET /metrics."""
-    return Response(request.app.state.metrics.text(), media_type="text/plain; version=0.0.4")
+    text = await request.app.state.metrics.text()
+    return Response(text, media_type="text/plain; version=0.0.4")
 
 
 async def described(_: Request) -> Response:

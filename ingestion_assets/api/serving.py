@@ -63,6 +63,7 @@ def configuration(app: Callable[..., object]) -> uvicorn.Config:
         http=Protocol,
         ws="none",
         lifespan="on",
+        log_config=None,  # as everything else in the process
         log_level="warning",
         access_log=False,  # queries are nobody's business
         server_header=False,

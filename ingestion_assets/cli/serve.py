@@ -1,6 +1,10 @@
 """`ingest serve`: search and answers over HTTP, with a page to try them on."""
 
+import logging
+import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import click
 
@@ -9,7 +13,10 @@ from ingestion_assets.api.app import application
 from ingestion_assets.api.serving import listen, url_of
 from ingestion_assets.api.serving import serve as serve_on
 from ingestion_assets.cli.services import index_words, services
+from ingestion_assets.logs import log_to
 from ingestion_assets.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 @click.command(short_help="Serve the search page and the API.")
@@ -26,10 +33,14 @@ def serve(host: str | None, port: int | None) -> None:
         api_host=settings.api_host if host is None else host,
         api_port=settings.api_port if port is None else port,
     )
+    say: Callable[[str], None] = partial(click.echo, err=True)
+    if settings.log_format:
+        log_to(sys.stderr, settings.log_format)
+        say = logger.info
     check_address(settings.api_host, settings.api_key)
     with listen(settings.api_host, settings.api_port) as listener, services(settings) as running:
         index_words(running, settings.text_language)
         hosts = settings.ollama_hosts or (running.ollama_host,)
-        click.echo(f"Search at {url_of(listener)}; the API is described at /openapi.json", err=True)
+        say(f"Search at {url_of(listener)}; the API is described at /openapi.json")
         serve_on(application(settings, running.database_url, hosts), listener)
-    click.echo("Stopped.", err=True)
+    say("Stopped.")

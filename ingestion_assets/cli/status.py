@@ -18,10 +18,11 @@ from ingestion_assets.cli.completion import source_names
 from ingestion_assets.cli.services import stored
 from ingestion_assets.errors import ConfigError
 from ingestion_assets.settings import Settings
-from ingestion_assets.store import baselines, looks
+from ingestion_assets.store import baselines, freshness, looks
 from ingestion_assets.store import status as store
 from ingestion_assets.store.baselines import Baseline
 from ingestion_assets.store.connection import Connection, connect
+from ingestion_assets.store.freshness import Freshness
 from ingestion_assets.store.generations import Generation, in_use
 from ingestion_assets.store.looks import Unread
 from ingestion_assets.store.status import FailedChunk, PartitionStatus
@@ -67,9 +68,11 @@ def _overview(connection: Connection, source: str | None, as_json: bool) -> None
     generations = in_use(connection)
     partitions = store.partitions(connection, source)
     known = {g.generation_id: baselines.stored(connection, g) for g in generations}
+    fresh = freshness.latencies(connection, source)
     if as_json:
         listed = [_described(g, known[g.generation_id]) for g in generations]
-        _print_json({"generations": listed, "partitions": [asdict(p) for p in partitions]})
+        counted = {"partitions": [asdict(p) for p in partitions]}
+        _print_json({"generations": listed, **counted, "freshness": [asdict(f) for f in fresh]})
         return
     for generation in generations:
         click.echo(_headline(generation, known[generation.generation_id]))
@@ -77,6 +80,8 @@ def _overview(connection: Connection, source: str | None, as_json: bool) -> None
         click.echo("Nothing is stored yet: run `ingest run` first.", err=True)
         return
     Console().print(_table(partitions, by_partition=source is not None))
+    if fresh:
+        Console().print(_freshness(fresh))
     if any(partition.failed for partition in partitions):
         click.echo(f"See what failed:  {_command('ingest status', source)} --failed", err=True)
 
@@ -161,8 +166,23 @@ def _add_row(table: Table, name: str, partitions: Sequence[PartitionStatus]) -> 
     )
 
 
+def _freshness(fresh: Sequence[Freshness]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("\nsearchable after", overflow="fold")
+    for name in ("in the\nlast", "\ndocs", "reading:\nmedian", "\np95", "change:\nmedian", "\np95"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in fresh:
+        figures = (row.seen_p50, row.seen_p95, row.changed_p50, row.changed_p95)
+        texts = ("" if figure is None else _span(figure) for figure in figures)
+        table.add_row(row.source, row.window, f"{row.documents:,}", *texts)
+    return table
+
+
 def _age(moment: datetime) -> str:
-    seconds = (datetime.now(UTC) - moment).total_seconds()
+    return _span((datetime.now(UTC) - moment).total_seconds())
+
+
+def _span(seconds: float) -> str:
     for size, unit in _UNITS:
         if seconds >= size:
             return f"{seconds // size:.0f} {unit}"

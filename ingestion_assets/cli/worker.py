@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import click
 
 from ingestion_assets.local.services import local_services
+from ingestion_assets.logs import log_to
 from ingestion_assets.metrics import EmbeddingMetrics
 from ingestion_assets.settings import Settings
 from ingestion_assets.worker import process
-from ingestion_assets.worker.logs import log_to
 from ingestion_assets.worker.session import Place
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def worker(backfill: bool) -> None:
     that of --backfill is 0 when everything has its vector, and 1 when something has not.
     """
     settings = Settings.from_environment()
-    log_to(sys.stderr)
+    log_to(sys.stderr, settings.log_format)
     # Until the event loop hears of it, SIGTERM is what Ctrl-C is.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from ingestion_assets.chunks.reconcile import Splitting
-from ingestion_assets.defs import tables
+from ingestion_assets.defs import tables, tally
 from ingestion_assets.defs.failures import reported
 from ingestion_assets.defs.fidelity import look_at_start
 from ingestion_assets.defs.filling import Fillings, fillings
@@ -20,6 +20,7 @@ from ingestion_assets.defs.resources import (
     OllamaResource,
     StoreResource,
 )
+from ingestion_assets.logs import about
 from ingestion_assets.sources import Reconciliation
 from ingestion_assets.store import baselines
 from ingestion_assets.store import chunks as chunk_store
@@ -165,13 +166,18 @@ def embeddings(
     before, anywhere in the generation, is copied inside the database. The generation that is
     searched comes first; then one that is to follow it, and one that is kept to go back to.
     """
-    found = fillings(
-        store,
-        ollama,
-        context.partition_key,
-        only_failed=config.only_failed,
-        again=config.again and not context.retry_number,
-    )
+    # That no server has the model is a failure like those of the writing, which is counted there.
+    with (
+        about(run=context.run.run_id, partition=context.partition_key),
+        tally.attempted(store, context.partition_key, "embeddings"),
+    ):
+        found = fillings(
+            store,
+            ollama,
+            context.partition_key,
+            only_failed=config.only_failed,
+            again=config.again and not context.retry_number,
+        )
     searched = found.searched
     if searched and store.call(baselines.due, searched, context.partition_key, FIDELITY_SECONDS):
         wrong = look_at_start(context.instance, store, ollama, searched)

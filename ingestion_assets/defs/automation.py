@@ -1,4 +1,6 @@
-"""Another chunker or model marks partitions as stale, and has them done again."""
+"""What makes a partition stale: another chunker or model, and time."""
+
+from datetime import timedelta
 
 import dagster as dg
 
@@ -12,6 +14,8 @@ REFRESH = (
     & ~dg.AutomationCondition.missing()
     & ~dg.AutomationCondition.in_progress()
 ).with_label("made by other code than the present")
+
+_SHORTEST_HOURS = 1 / 60  # that Dagster allows
 
 stale_partitions = dg.AutomationConditionSensorDefinition(
     "stale_partitions",
@@ -44,3 +48,13 @@ def versioned(asset: dg.AssetsDefinition, settings: Settings) -> dg.AssetsDefini
     return asset.map_asset_specs(
         lambda spec: spec.replace_attributes(code_version=version, automation_condition=REFRESH)
     )
+
+
+def promised(asset: dg.AssetsDefinition, settings: Settings) -> dg.AssetsDefinition:
+    """An asset with the promise that some partition of it is made again in INGEST_FRESH_HOURS.
+
+    Dagster looks at the asset as a whole; the check `every_partition_is_fresh` at each partition.
+    """
+    window = timedelta(hours=max(settings.fresh_hours, _SHORTEST_HOURS))
+    policy = dg.FreshnessPolicy.time_window(fail_window=window)
+    return asset.map_asset_specs(lambda spec: dg.apply_freshness_policy(spec, policy))

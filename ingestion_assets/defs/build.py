@@ -4,7 +4,7 @@ import dagster as dg
 
 from ingestion_assets.defs.assets import chunks, embeddings, sources
 from ingestion_assets.defs.attached import attached_assets, attached_sensor
-from ingestion_assets.defs.automation import stale_partitions, versioned
+from ingestion_assets.defs.automation import promised, stale_partitions, versioned
 from ingestion_assets.defs.checks import (
     LimitsResource,
     chunks_are_in_place,
@@ -52,9 +52,9 @@ def definitions(settings: Settings) -> dg.Definitions:
     attached = attached_assets(settings.database_url)
     return dg.Definitions(
         assets=[
-            sources,
+            promised(sources, settings),
             versioned(chunks, settings),
-            versioned(embeddings, settings),
+            promised(versioned(embeddings, settings), settings),
             collections,
             vector_store,
             *attached,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -16,6 +17,8 @@ from ingestion_assets.store.ledger import Failed
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 _POLL = 0.5  # seconds between two looks at what workers have in hand
 
@@ -101,6 +104,9 @@ async def _write(stream: EmbeddingStream, writer: VectorsWriter) -> None:
 
 async def _reject(stream: EmbeddingStream, writer: VectorsWriter) -> None:
     if rejected := stream.take_rejected():
+        for text, error in ((r.text, r.error) for r in rejected):
+            extra = {"chunk": text.chunk_id}
+            logger.warning("A text is rejected: %s", type(error).__name__, extra=extra)
         await _in_thread(writer.reject, [Failed.of(r.text, r.error) for r in rejected])
 
 

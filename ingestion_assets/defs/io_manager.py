@@ -1,7 +1,8 @@
 """Assets in, tables out, and back as data frames."""
 
 import asyncio
-from collections.abc import Generator
+import logging
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import astuple
 from functools import partial
@@ -13,7 +14,9 @@ import dagster as dg
 import pandas as pd
 from pydantic import PrivateAttr
 
+from ingestion_assets import tracing
 from ingestion_assets.chunks.reconcile import Splitting
+from ingestion_assets.defs import tally
 from ingestion_assets.defs.drain import drain
 from ingestion_assets.defs.event_loop import run_on
 from ingestion_assets.defs.failures import reported
@@ -21,6 +24,8 @@ from ingestion_assets.defs.filling import Filling, Fillings
 from ingestion_assets.defs.report import embedded, filled, reconciled, timed
 from ingestion_assets.defs.resources import StoreResource
 from ingestion_assets.errors import ConfigError
+from ingestion_assets.logs import about
+from ingestion_assets.metrics import Figure
 from ingestion_assets.pace import Latencies
 from ingestion_assets.sources import Reconciliation
 from ingestion_assets.store import claims, frames, looks
@@ -32,6 +37,8 @@ from ingestion_assets.store.writers import (
     EmbeddingsWriter,
     PartitionWriter,
 )
+
+logger = logging.getLogger(__name__)
 
 Batch = TypeVar("Batch")
 
@@ -52,8 +59,16 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
         self._loop = context.event_loop
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        key = context.partition_key
-        with reported(), self.store.connect() as connection, partition_lock(connection, key):
+        key, stage = context.partition_key, context.asset_key.to_user_string()
+        with (
+            reported(),
+            about(run=context.run_id, partition=key),
+            tracing.run(context.run_id),
+            tracing.span(stage, {"dagster.run_id": context.run_id, "dagster.partition": key}),
+            tally.tallied(self.store, key, stage, partial(_counted, obj)),
+            self.store.connect() as connection,
+            partition_lock(connection, key),
+        ):
             counts = self._write(obj, connection, key)
         if isinstance(obj, Fillings):
             with reported():  # it may take long, and needs the partition no more
@@ -72,6 +87,9 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
         match obj:
             case Reconciliation():
                 counts = _drain(iter(obj), DocumentsWriter(connection, key))
+                for failure in obj.failures:
+                    extra = {"document": failure.uri}
+                    logger.warning("It is not read: %s", failure.error_class, extra=extra)
                 looks.record(connection, key, map(astuple, obj.failures))
                 return {**counts, **reconciled(obj)}
             case Splitting():
@@ -93,6 +111,18 @@ class PgvectorIOManager(dg.ConfigurableIOManager):
         if self._loop is None:
             raise RuntimeError("Dagster gave no event loop; pass event_loop= to build_resources")
         return self._loop
+
+
+def _counted(obj: Any, source: str) -> Sequence[Figure]:
+    match obj:
+        case Reconciliation():
+            return tally.documents(obj, source)
+        case Splitting():
+            return tally.chunks(obj, source)
+        case Fillings(parts):
+            figures = (tally.vectors(p.generation.model, p.stream, source) for p in parts)
+            return list(chain.from_iterable(figures))
+    return ()
 
 
 def _drain(batches: Generator[Batch, None, None], writer: PartitionWriter[Batch]) -> dict[str, Any]:

@@ -220,7 +220,7 @@ class Delivery:
         if answer is None:
             return Rejected(text, error)
         self._stats.altered += 1
-        logger.warning("Chunk %s is embedded after all; before: %s", text.chunk_id, error)
+        _say(logging.WARNING, text, "is embedded after all; before", error)
         return Embedded([text], answer.matrix, Probation(over=True))
 
     async def _cleaned(self, text: Text) -> Answer | None:
@@ -232,7 +232,7 @@ class Delivery:
         try:
             return _alive((await self._send(endpoint, [replace(text, text=plain)])).answer)
         except OllamaError as error:
-            logger.info("Chunk %s fails without control characters too: %s", text.chunk_id, error)
+            _say(logging.INFO, text, "fails without control characters too", error)
             return None
 
     async def _on_cpu(self, text: Text) -> Answer | None:
@@ -240,7 +240,7 @@ class Delivery:
         try:
             return _alive(await self._pool.embed_on_cpu(text.text))
         except OllamaError as error:
-            logger.info("Chunk %s fails without a GPU too: %s", text.chunk_id, error)
+            _say(logging.INFO, text, "fails without a GPU too", error)
             return None
 
 
@@ -252,6 +252,10 @@ class _Sent:
     probation: Probation
     endpoint: Endpoint
     reloads: int
+
+
+def _say(level: int, text: Text, what: str, error: OllamaError) -> None:
+    logger.log(level, "Chunk %s %s: %s", text.chunk_id, what, error, extra={"chunk": text.chunk_id})
 
 
 def nothing(dimensions: int) -> Embedded:

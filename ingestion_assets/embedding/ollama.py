@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from ingestion_assets import tracing
 from ingestion_assets.embedding import canary
 from ingestion_assets.embedding.answers import Answer, decode
 from ingestion_assets.embedding.canary import CANARY, NEIGHBOURS
@@ -183,8 +184,12 @@ class Ollama:
 
         Source: POST /api/embed, https://github.com/ollama/ollama/blob/main/docs/api.md
         """
-        async with self.share.permit(len(texts)):
-            with self.stats.request(len(texts)):
+        n, at = len(texts), self.base_url
+        of: tracing.Attributes = {
+            "ingestion.endpoint": at, "ingestion.model": model, "ingestion.texts": n,
+        }  # fmt: skip
+        async with self.share.permit(n):
+            with tracing.span("embed", of), self.stats.request(n):
                 body = await self._embed(
                     model,
                     texts,

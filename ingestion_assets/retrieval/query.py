@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ingestion_assets import tracing
 from ingestion_assets.embedding.answers import Answer
 from ingestion_assets.errors import ModelMismatchError, OllamaAnswerError, TextTooLongError
 from ingestion_assets.store.generations import Generation
@@ -95,6 +96,10 @@ class QueryEmbedder:
             self._vectors.popitem(last=False)
 
     async def _ask(self, generation: Generation, text: str) -> Question:
+        with tracing.span("embed query", {"ingestion.model": generation.model}):
+            return await self._asked(generation, text)
+
+    async def _asked(self, generation: Generation, text: str) -> Question:
         if generation.generation_id not in self._checked:
             await check_model(self._ollama, generation)
             self._checked.add(generation.generation_id)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ingestion_assets import tracing
 from ingestion_assets.errors import OllamaError, QueryError, RerankError, StoreUnavailableError
 from ingestion_assets.retrieval import rerank
 from ingestion_assets.retrieval.corpus import Corpus
@@ -83,7 +84,8 @@ class Searcher:
         for _ in range(_ATTEMPTS):
             account = _Account()
             try:
-                with account.timed("total"):
+                of = {"ingestion.method": request.method, "ingestion.k": request.k}
+                with account.timed("total"), tracing.span("search", of):
                     return await self._search(request, account)
             except ChangedError:
                 self._seen = None

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ingestion_assets import tracing
 from ingestion_assets.changes import Changes, Vectors
 from ingestion_assets.chunks.reconcile import Chunked
 from ingestion_assets.documents.document import Document
@@ -39,7 +40,8 @@ class DocumentsWriter:
     partition_key: str
 
     def write(self, batch: Changes[Document]) -> None:
-        documents.write(self.connection, batch)
+        with tracing.span("commit", {"ingestion.rows": len(batch.rows)}):
+            documents.write(self.connection, batch)
 
     def finish(self) -> dict[str, int]:
         return {"rows": documents.finish(self.connection, self.partition_key)}
@@ -53,7 +55,8 @@ class ChunksWriter:
     partition_key: str
 
     def write(self, batch: Chunked) -> None:
-        chunks.write(self.connection, batch)
+        with tracing.span("commit", {"ingestion.rows": len(batch.new) + len(batch.moved)}):
+            chunks.write(self.connection, batch)
 
     def finish(self) -> dict[str, int]:
         return {"rows": chunks.finish(self.connection, self.partition_key)}
@@ -93,7 +96,8 @@ class EmbeddingsWriter:
         canary.keep(self.connection, self.generation, vector)
 
     def write(self, batch: Vectors) -> None:
-        self._stored += embeddings.write(self.connection, self.generation, batch)
+        with tracing.span("commit", {"ingestion.rows": len(batch.ids)}):
+            self._stored += embeddings.write(self.connection, self.generation, batch)
 
     def reject(self, failures: Sequence[Failed]) -> None:
         """Commit why some texts got no vector; each chunk at most once."""

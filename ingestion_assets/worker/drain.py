@@ -148,5 +148,9 @@ class Drain:
         for failure in failures:
             self._metrics.errors.labels(self._queue.name, failure.error_class).inc()
             logger.warning(
-                "%s of %s failed: %s", failure.chunk_id, self._queue.name, failure.message
+                "%s of %s failed: %s",
+                failure.chunk_id,
+                self._queue.name,
+                failure.message,
+                extra={"chunk": failure.chunk_id},
             )

@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from ingestion_assets.embedding.breaker import Phase
 from ingestion_assets.errors import StoreError
 from ingestion_assets.metrics import EmbeddingMetrics
+from ingestion_assets.store.figures import DatabaseFigures
 from ingestion_assets.worker.health import Answer
 from ingestion_assets.worker.queue import Queue
 from ingestion_assets.worker.session import Session
@@ -23,10 +24,15 @@ class Figures:
 
     Args:
         session: gives the one under way, if there is one.
+        url: of the database.
     """
 
-    def __init__(self, metrics: EmbeddingMetrics, session: Callable[[], Session | None]) -> None:
+    def __init__(
+        self, metrics: EmbeddingMetrics, session: Callable[[], Session | None], url: str
+    ) -> None:
         self._metrics = metrics
+        self._database = DatabaseFigures(url)
+        metrics.registry.register(self._database)
         self._session = session
         self._asking = asyncio.Lock()
         self._asked = float("-inf")
@@ -35,7 +41,7 @@ class Figures:
         """All figures in Prometheus' text format."""
         async with self._asking:
             if time.monotonic() - self._asked > FRESH:
-                await self._ask()
+                await asyncio.gather(self._ask(), self._database.refresh())
                 self._asked = time.monotonic()
         body = generate_latest(self._metrics.registry)
         return Answer(HTTPStatus.OK, body, CONTENT_TYPE_LATEST)

@@ -29,7 +29,7 @@ async def work(place: Place) -> None:
     """
     worker, settings = Worker(place), place.settings
     _on_signals(worker.stop, status=0)
-    figures = Figures(place.metrics, lambda: worker.session)
+    figures = Figures(place.metrics, lambda: worker.session, place.url)
     async with Readiness(place.url, place.hosts, settings.ollama_api_key) as readiness:
         routes = {"/healthz": _live, "/readyz": readiness.answer, "/metrics": figures.answer}
         server = HealthServer(routes)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import uuid4
 
+from ingestion_assets import tracing
 from ingestion_assets.changes import Text, Vectors
 from ingestion_assets.store import claims
 from ingestion_assets.store.claims import Depth
@@ -64,7 +65,8 @@ class ChunkQueue:
             return claims.claim(connection, self._generation, self._owner, limit=limit)
 
     def complete(self, vectors: Vectors) -> int:
-        with self._connections.one() as connection:
+        of = {"ingestion.rows": len(vectors.ids)}
+        with tracing.span("commit", of), self._connections.one() as connection:
             return claims.complete(connection, self._generation, vectors)
 
     def fail(self, failures: Sequence[Failed]) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import orjson
 import pytest
 
 from ingestion_assets.api.serving import listen, url_of
@@ -81,3 +82,20 @@ def _is_alive(url: str) -> bool:
         return httpx.get(f"{url}/health/live").is_success
     except httpx.TransportError:
         return False
+
+
+def test_it_logs_json_lines_if_it_is_asked_to(stored, ollama, tmp_path):
+    environment = {
+        "INGESTION_DATABASE_URL": stored,
+        "OLLAMA_HOST": ollama.url,
+        "INGEST_LOG_FORMAT": "json",
+    }
+    with _process(tmp_path, **environment) as process:
+        assert process.stderr is not None
+        first = orjson.loads(process.stderr.readline())
+        given.wait_for(lambda: _is_alive(first["message"].split()[2].strip(";")))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        rest = [orjson.loads(line) for line in process.stderr]
+    assert [line["message"] for line in rest] == ["Stopped."]
+    assert first["level"] == "info"

@@ -178,3 +178,18 @@ def test_the_last_run_is_when_a_partition_was_looked_at(ingest, connection):
     looks.record(connection, "notes/01", [])
     assert [line[-2:] for line in _cells(ingest("status", "notes"))[3:]] == [["0", "2"], ["0", "s"]]
     assert _cells(ingest("status"))[3][-2:] == ["0", "s"]
+
+
+def test_freshness_is_shown_and_available_as_json(ingest, connection):
+    _fill(connection)
+    assert "searchable after" not in ingest("status").stdout
+    connection.execute("UPDATE ingestion.documents SET ingested_at = now(), modified_at = now()")
+    connection.execute(
+        "UPDATE ingestion.embeddings_1 SET embedded_at = now() + interval '90 seconds'"
+    )
+    connection.execute("UPDATE ingestion.generations SET created_at = now() - interval '1 hour'")
+    line = next(line for line in _cells(ingest("status")) if line[:2] == ["notes", "24h"])
+    assert line == ["notes", "24h", "1", *["1", "min"] * 4]
+    day, week = json.loads(ingest("status", "notes", "--json").stdout)["freshness"]
+    assert (day["window"], week["window"], week["documents"]) == ("24h", "7d", 1)
+    assert json.loads(ingest("status", "wiki", "--json").stdout)["freshness"] == []

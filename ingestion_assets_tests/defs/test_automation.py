@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,14 @@ def _report(instance: dg.DagsterInstance, key: str) -> None:
     """Record that a partition was materialized."""
     for asset in ("sources", "chunks", "embeddings"):
         instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=key))
+
+
+@pytest.mark.parametrize(("hours", "seconds"), [(26.0, 26 * 3600), (0.01, 60)])
+def test_freshness_is_promised_of_what_is_read_and_of_what_is_found(
+    hours: float, seconds: int
+) -> None:
+    specs = build.definitions(Settings(fresh_hours=hours)).resolve_all_asset_specs()
+    promised = {spec.key.to_user_string(): spec.freshness_policy for spec in specs}
+    window = timedelta(seconds=seconds)
+    policy = dg.FreshnessPolicy.time_window(fail_window=window)
+    assert promised["sources"] == promised["embeddings"] == policy

@@ -12,7 +12,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from ingestion_assets.errors import SchemaVersionError, StoreError
-from ingestion_assets.store import claims, schema
+from ingestion_assets.metrics import Figure
+from ingestion_assets.store import claims, counters, freshness, schema
 from ingestion_assets.store.connection import connect
 from ingestion_assets.store.generations import Plan, active
 from ingestion_assets.store.generations.listing import generations
@@ -166,6 +167,21 @@ def test_generations_of_an_earlier_database_are_kept_for_a_week(empty, monkeypat
         _, (chunk,) = rows.store(connection, "a.md", ["new"])
         waiting = connection.execute("SELECT generation_id, chunk_id FROM ingestion.ledger")
         assert waiting.fetchall() == [(2, chunk.chunk_id)]
+
+
+def test_a_database_from_before_counters_and_freshness_gets_both(empty, monkeypatch):
+    names = schema._migrations()
+    mine = next(n for n, name in enumerate(names) if name.endswith("_observability.sql"))
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "_migrations", lambda: names[:mine])
+        migrate(empty)
+    with connect(empty) as connection:
+        rows.store(connection, "a.md", ["one"])
+        assert migrate(empty)[0] == names[mine]
+        figure = Figure("ingestion_tokens_total", ("notes", "m"), 1.0)
+        counters.add(connection, "notes", [figure])
+        assert counters.counted(connection) == [figure]
+        assert freshness.latencies(connection) == []
 
 
 def _hide_pgvector(database: str) -> None:
