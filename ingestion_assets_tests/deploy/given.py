@@ -4,7 +4,6 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +70,8 @@ def probes_of(name: str) -> list[dict[str, Any]]:
 def parse(words: Sequence[str]) -> None:
     """Have the program parse a command, without running it; it ends with an error if it cannot."""
     name, *rest = words
-    command = _programs()[name]
-    while isinstance(command, click.Group):
+    command = _program(name)
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         name, *rest = rest
         found = command.get_command(click.Context(command), name)
         assert found is not None, f"{words}: there is no command {name!r}"
@@ -80,18 +79,19 @@ def parse(words: Sequence[str]) -> None:
     command.make_context(name, list(rest))
 
 
-@cache
-def _programs() -> dict[str, click.Command]:
+def _program(name: str) -> click.Command:
+    if name == "ingest":
+        return main
     from dagster._cli import create_dagster_cli
     from dagster._daemon.cli import create_dagster_daemon_cli
     from dagster_webserver.cli import dagster_webserver
 
-    return {
-        "ingest": main,
-        "dagster": create_dagster_cli(),
+    programs: dict[str, click.Command] = {
+        "dagster": create_dagster_cli(),  # type: ignore[no-untyped-call]
         "dagster-daemon": create_dagster_daemon_cli(),
         "dagster-webserver": dagster_webserver,
     }
+    return programs[name]
 
 
 def known_variables() -> set[str]:

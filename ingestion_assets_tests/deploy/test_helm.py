@@ -62,13 +62,17 @@ def test_the_launcher_takes_what_the_chart_gives_it() -> None:
             "job_spec_config": run["jobSpecConfig"],
         },
     }
-    outcome = process_config(resolve_to_config_type(K8sRunLauncher.config_type()), config)
+    fields = K8sRunLauncher.config_type()  # type: ignore[no-untyped-call]
+    outcome = process_config(resolve_to_config_type(fields), config)
     assert outcome.success, outcome.errors
+    given = UserDefinedDagsterK8sConfig.from_dict(  # type: ignore[no-untyped-call]
+        config["run_k8s_config"]
+    )
     job = construct_dagster_k8s_job(
         DagsterK8sJobConfig(container_of("api")["image"], VALUES["global"]["dagsterHome"]),
         ["dagster", "api", "execute_run"],
         "a-run",
-        UserDefinedDagsterK8sConfig.from_dict(config["run_k8s_config"]),
+        given,
     )
     launched = ApiClient().sanitize_for_serialization(job)
     kubernetes_validate.validate(launched, kubernetes_validate.latest_version(), strict=True)
