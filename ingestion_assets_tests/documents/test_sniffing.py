@@ -15,9 +15,9 @@ def archive(*names: str, mimetype: str | None = None) -> bytes:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as members:
         if mimetype:
-            members.writestr("mimetype", mimetype)
+            members.writestr(zipfile.ZipInfo("mimetype"), mimetype)
         for name in names:
-            members.writestr(name, "words")
+            members.writestr(zipfile.ZipInfo(name), "words")
     return made.getvalue()
 
 
