@@ -36,7 +36,7 @@ from ingestion_assets.store import index
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.generations import active, find
 from ingestion_assets.store.generations.activation import activate, rollback
-from ingestion_assets.store.generations.listing import index_state
+from ingestion_assets.store.index import index_state
 from ingestion_assets.store.pool import open_pool
 from ingestion_assets.store.schema import migrate
 from ingestion_assets_tests.services.faulty_ollama import running

@@ -259,6 +259,10 @@ class DimensionError(StoreError):
         self.table, self.want, self.got = table, want, got
 
 
+class IndexUnusedError(StoreError):
+    """The approximate index is there, but no search would go through it."""
+
+
 class GenerationError(StoreError):
     """A generation that cannot become active, or be dropped, as it is."""
 

@@ -49,6 +49,8 @@ class Settings:
         quarantine_share: INGEST_QUARANTINE_SHARE; of all texts, above which a check warns.
         fresh_hours: INGEST_FRESH_HOURS; without a look at a partition, or a vector for a text,
             after which a check warns.
+        recall_target: INGEST_RECALL_TARGET; share of what is nearest that searches through the
+            approximate index surely find.
         extractors: INGEST_EXTRACTORS; processes that a run reads documents in, at most.
         document_seconds: INGEST_DOCUMENT_SECONDS; of CPU, to read one document.
         document_memory: INGEST_DOCUMENT_MEMORY; megabytes, to read one document.
@@ -108,6 +110,7 @@ class Settings:
     worker_port: int = 8001
     quarantine_share: float = 0.01
     fresh_hours: float = 26.0
+    recall_target: float = 0.99
     extractors: int = field(default_factory=cores)
     document_seconds: int = 60
     document_memory: int = 1000
@@ -184,6 +187,7 @@ class Settings:
             worker_port=_integer(env, "INGEST_WORKER_PORT", cls.worker_port, 0, 65_535),
             quarantine_share=_number(env, "INGEST_QUARANTINE_SHARE", cls.quarantine_share, 0, 1),
             fresh_hours=_number(env, "INGEST_FRESH_HOURS", cls.fresh_hours, 0.01, 87_600),
+            recall_target=_number(env, "INGEST_RECALL_TARGET", cls.recall_target, 0.5, 0.9999),
             extractors=_integer(env, "INGEST_EXTRACTORS", cores(), 1, 1024),
             document_seconds=_integer(
                 env, "INGEST_DOCUMENT_SECONDS", cls.document_seconds, 1, 86_400

@@ -172,6 +172,8 @@ def _index(each: Listed) -> str:
     index = each.index
     if index.state == "building" and index.progress is not None:
         return f"index building, {index.progress:.0%}"
+    if index.progress is not None:
+        return f"index {index.state}, another in its place {index.progress:.0%}"
     if index.recall is not None:
         return f"index valid, recall {index.recall:.4f} at ef {index.ef_search}"
     return "no index" if index.state == "none" else f"index {index.state}"

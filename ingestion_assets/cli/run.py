@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ingestion_assets.cli import index
 from ingestion_assets.cli.completion import source_names
 from ingestion_assets.cli.plan import plan, show_plan
 from ingestion_assets.cli.program import program
@@ -132,6 +133,8 @@ def _ingest(
         click.echo(f"Ingesting {', '.join(keys)} (sequential mode)", err=True)
     summaries = _materialize(running, keys, options) if keys else []
     show(summaries, _mode(settings), as_json=options.as_json)
+    if summaries:
+        index.keep(running.database_url, settings.recall_target)
     if any(summary.failures for summary in summaries):
         sys.exit(1)
     if not options.as_json and not options.retry_failed:

@@ -37,6 +37,14 @@ from ingestion_assets.defs.resources import (
 )
 from ingestion_assets.defs.schedules import hourly_retry, nightly_reconcile, weekly_cleanup
 from ingestion_assets.defs.sensors import documents_changed, failures_named, ledger_sweep
+from ingestion_assets.defs.vector_index import (
+    daily_recall,
+    recall_job,
+    vector_index,
+    vector_index_due,
+    vector_index_job,
+    vector_index_recall,
+)
 from ingestion_assets.documents.processes import Limits
 from ingestion_assets.export import FOLDER
 from ingestion_assets.settings import Settings
@@ -55,6 +63,7 @@ def definitions(settings: Settings) -> dg.Definitions:
             promised(sources, settings),
             versioned(chunks, settings),
             promised(versioned(embeddings, settings), settings),
+            vector_index,
             collections,
             vector_store,
             *attached,
@@ -64,6 +73,7 @@ def definitions(settings: Settings) -> dg.Definitions:
             chunks_are_in_place,
             embeddings_audit,
             generations_are_sound,
+            vector_index_recall,
             *doctor_checks,
         ],
         jobs=[
@@ -71,12 +81,20 @@ def definitions(settings: Settings) -> dg.Definitions:
             embed_job,
             reembed_job,
             generations_job,
+            vector_index_job,
+            recall_job,
             collections_job,
             doctor_job,
             fidelity_job,
             cleanup_job,
         ],
-        sensors=[documents_changed, ledger_sweep, failures_named, stale_partitions]
+        sensors=[
+            documents_changed,
+            ledger_sweep,
+            failures_named,
+            stale_partitions,
+            vector_index_due,
+        ]
         + ([attached_sensor(attached)] if attached else []),
         schedules=[
             nightly_reconcile,
@@ -86,6 +104,7 @@ def definitions(settings: Settings) -> dg.Definitions:
             daily_doctor,
             fidelity_schedule,
             generations_tended,
+            daily_recall,
         ],
         resources={
             "catalog": CatalogResource(path=str(settings.sources.resolve())),
@@ -120,7 +139,9 @@ def definitions(settings: Settings) -> dg.Definitions:
                 include=[list(globs) for globs in settings.collections_include],
             ),
             "limits": LimitsResource(
-                quarantine_share=settings.quarantine_share, fresh_hours=settings.fresh_hours
+                quarantine_share=settings.quarantine_share,
+                fresh_hours=settings.fresh_hours,
+                recall_target=settings.recall_target,
             ),
             "pgvector": PgvectorIOManager(store=store),
         },

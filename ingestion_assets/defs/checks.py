@@ -34,6 +34,9 @@ class LimitsResource(dg.ConfigurableResource[Any]):
     fresh_hours: float = Field(
         default=26.0, description="Hours without a look at a partition, or a vector for a text."
     )
+    recall_target: float = Field(
+        default=0.99, description="Of what is nearest, that approximate searches surely find."
+    )
 
 
 @dataclass(frozen=True, slots=True)

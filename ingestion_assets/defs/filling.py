@@ -14,6 +14,7 @@ from ingestion_assets.store import claims, embeddings
 from ingestion_assets.store.generations import Generation, Plan, filled
 from ingestion_assets.store.generations.activation import Standing
 from ingestion_assets.store.generations.opening import heeds, open_wanted
+from ingestion_assets.store.index import rule
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,8 @@ def fillings(
             continue
         if again and generation.status != "retired":
             store.call(embeddings.outdate, generation, partition_key)
+        if generation.status == "active":
+            _make_way(store, generation)
         pages = claims.pages(store.connect, generation, partition_key, only_failed=only_failed)
         parts.append(Filling(generation, ollama.stream(model, pages, behind=behind)))
     complete = partial(_complete, store, ollama)
@@ -100,6 +103,16 @@ def wanted(store: StoreResource, ollama: OllamaResource) -> Sequence[Generation]
         found = recipe(ollama.identify())
         store.call(open_wanted, found, Plan(grace_days=store.grace_days))
     return store.call(filled)
+
+
+def _make_way(store: StoreResource, generation: Generation) -> None:
+    waiting = store.call(rule.make_way, generation)
+    if waiting:
+        logger.warning(
+            "The approximate index is dropped for a load of %d texts or more: searches are exact"
+            " until vector_index builds it again",
+            waiting,
+        )
 
 
 def _worst(generations: Sequence[Generation], refused: dict[int, ModelError]) -> ModelError | None:

@@ -144,8 +144,9 @@ def _evaluated(store: StoreResource) -> dg.AssetCheckEvaluation:
 def _problem(each: Listed) -> str:
     """What an operator has to see to; empty if nothing."""
     number = each.generation.generation_id
-    if each.index.state == "invalid" and each.generation.status == "active":
-        return f"the index of generation {number} is invalid: `ingest index` builds it again"
+    index = each.index.state
+    if index in ("invalid", "wrong") and each.generation.status == "active":
+        return f"the index of generation {number} is {index}: `ingest index` builds it again"
     if each.awaits in (Standing.REFUSED, Standing.HELD):
         return f"generation {number}: {each.awaits.value}"
     return ""

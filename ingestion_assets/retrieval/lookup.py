@@ -18,7 +18,7 @@ from ingestion_assets.retrieval.request import Search
 from ingestion_assets.retrieval.results import Hit
 from ingestion_assets.retrieval.statement import Plan
 from ingestion_assets.retrieval.vectors import as_text
-from ingestion_assets.store.generations.activation import INDEX_FROM
+from ingestion_assets.store.index import INDEX_FROM
 from ingestion_assets.store.pool import AsyncConnection, Pool, borrowed
 
 EXACT_LIMIT = INDEX_FROM  # vectors that are compared with one by one; 45 ms at 384 dimensions

@@ -5,20 +5,24 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 from psycopg import sql
 
 from ingestion_assets.errors import StoreError
 from ingestion_assets.retrieval import corpus, filters
 from ingestion_assets.retrieval.lookup import LARGEST_EF, Found, run, snapshot
+from ingestion_assets.retrieval.query import Embeds, QueryEmbedder
 from ingestion_assets.retrieval.request import Filters
 from ingestion_assets.retrieval.statement import Plan, exact
+from ingestion_assets.retrieval.vectors import as_text
+from ingestion_assets.settings import Settings
 from ingestion_assets.store.generations import Generation
 from ingestion_assets.store.index import vector_index
 from ingestion_assets.store.pool import AsyncConnection, Pool, borrowed
 
 STEPS = (40, 100, 200, 400, 800, LARGEST_EF)
-TARGET = 0.99
 _SAME = 1e-6  # distances that differ by less are equal: which of two twins is found is no loss
 # What lies between two stored vectors: a question is not stored itself, and what is is found more
 # easily. In the order of a hash, so that the same ones are asked again.
@@ -38,6 +42,7 @@ class Recall:
         expected: results of the exact searches, together.
         found: of these, by the approximate ones.
         short: approximate searches that gave fewer results than the exact ones.
+        questions: that were asked.
     """
 
     ef_search: int
@@ -45,6 +50,7 @@ class Recall:
     expected: int
     found: int
     short: int
+    questions: int = 0
 
     @property
     def value(self) -> float:
@@ -52,13 +58,18 @@ class Recall:
         return self.found / self.expected if self.expected else 1.0
 
     @property
-    def at_least(self) -> float:
-        """The lower end of Wilson's 95 % interval."""
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval, each result counted for itself."""
         if not self.expected:
-            return 1.0
+            return 1.0, 1.0
         n, p, z = self.expected, self.value, 1.96
-        width = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return (p + z * z / (2 * n) - width) / (1 + z * z / n)
+        middle, width = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return (middle - width) / (1 + z * z / n), (middle + width) / (1 + z * z / n)
+
+    @property
+    def at_least(self) -> float:
+        """The lower end of the interval."""
+        return self.interval[0]
 
 
 async def measure(
@@ -68,6 +79,8 @@ async def measure(
     k: int = 10,
     sample: int = 100,
     among: Filters | None = None,
+    asked: Sequence[NDArray[np.float32]] = (),
+    target: float | None = None,
 ) -> list[Recall]:
     """Recall at k for questions that lie between stored vectors, all in one snapshot.
 
@@ -75,25 +88,39 @@ async def measure(
         steps: values of ef_search to search the index with.
         sample: questions; each is compared with every vector once.
         among: search only what fits these.
+        asked: vectors of real questions, to be measured with the others.
+        target: not to go on beyond the first step that surely finds this share.
 
     Raises:
         StoreError: there is no index to measure.
     """
+    found: list[Recall] = []
     async with snapshot(pool) as connection:
         every = exact(await _measurable(connection), filters.condition(among or Filters()))
         questions = await _questions(connection, every, k, sample, among)
+        questions += [{**_shared(k, among), "question": as_text(vector)} for vector in asked]
         truths = [await run(connection, every, values, None) for values in questions]
         approximate = replace(every, approximate=True)
-        return [
-            _compared(
-                step, k, truths, [await run(connection, approximate, v, step) for v in questions]
-            )
-            for step in steps
-        ]
+        for step in steps:
+            tries = [await run(connection, approximate, values, step) for values in questions]
+            found.append(_compared(step, k, truths, tries))
+            if target is not None and found[-1].at_least >= target:
+                break
+    return found
 
 
-async def tune(pool: Pool, *, target: float = TARGET, k: int = 10, sample: int = 100) -> Recall:
+async def tune(
+    pool: Pool,
+    *,
+    target: float = Settings.recall_target,
+    k: int = 10,
+    sample: int = 100,
+    asked: Sequence[NDArray[np.float32]] = (),
+) -> Recall:
     """The least ef_search whose recall is surely on target, which searches then use.
+
+    Args:
+        asked: vectors of real questions, to be measured with the sampled ones.
 
     Returns:
         Its recall, or the highest step's where none is on target.
@@ -101,12 +128,21 @@ async def tune(pool: Pool, *, target: float = TARGET, k: int = 10, sample: int =
     Raises:
         StoreError: there is no index to tune.
     """
-    for step in STEPS:
-        [recall] = await measure(pool, [step], k=k, sample=sample)
-        if recall.at_least >= target:
-            break
+    recall = (await measure(pool, k=k, sample=sample, asked=asked, target=target))[-1]
     await _remember(pool, recall)
     return recall
+
+
+async def embedded(
+    ollama: Embeds, generation: Generation, questions: Sequence[str]
+) -> list[NDArray[np.float32]]:
+    """Vectors of real questions, as searches embed them.
+
+    Raises:
+        OllamaError: they cannot be embedded.
+    """
+    embedder = QueryEmbedder(ollama)
+    return [(await embedder.embed(generation, text)).vector for text in questions]
 
 
 async def _measurable(connection: AsyncConnection) -> Generation:
@@ -119,10 +155,15 @@ async def _measurable(connection: AsyncConnection) -> Generation:
 async def _questions(
     connection: AsyncConnection, plan: Plan, k: int, sample: int, among: Filters | None
 ) -> list[dict[str, Any]]:
-    """Values for the plan's statement."""
-    shared = {"depth": k, "limit": k, **filters.parameters(among or Filters())}
+    """Values for the plan's statement, of sampled questions."""
     cursor = await connection.execute(sql.SQL(_SAMPLE).format(plan.table), (sample,))
+    shared = _shared(k, among)
     return [{"question": mean, **shared} for (mean,) in await cursor.fetchall() if mean]
+
+
+def _shared(k: int, among: Filters | None) -> dict[str, Any]:
+    """What all questions have in common."""
+    return {"depth": k, "limit": k, **filters.parameters(among or Filters())}
 
 
 def _compared(step: int, k: int, truths: Sequence[Found], tries: Sequence[Found]) -> Recall:
@@ -133,7 +174,7 @@ def _compared(step: int, k: int, truths: Sequence[Found], tries: Sequence[Found]
         expected += len(wanted)
         found += sum(distance <= worst for distance in got)
         short += len(got) < len(wanted)
-    return Recall(step, k, expected, found, short)
+    return Recall(step, k, expected, found, short, len(truths))
 
 
 async def _remember(pool: Pool, recall: Recall) -> None:

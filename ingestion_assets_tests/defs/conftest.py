@@ -13,7 +13,8 @@ from ingestion_assets.settings import Settings
 from ingestion_assets_tests.services.faulty_ollama import Double, running
 
 Materialize = Callable[..., dg.ExecuteInProcessResult]
-PARTITIONED = dg.AssetSelection.all() - dg.AssetSelection.groups("collections")
+_OF_ALL = dg.AssetSelection.groups("collections") | dg.AssetSelection.assets("vector_index")
+PARTITIONED = dg.AssetSelection.all() - _OF_ALL
 
 
 @pytest.fixture(autouse=True)

@@ -39,7 +39,8 @@ MISSING = Kind(
 )
 INVALID = Kind(
     "indexes_invalid",
-    "Indexes whose building was interrupted: they are written, and never used.",
+    "Indexes that are written, and never used: their building was interrupted, or their operator"
+    " class is not that of the searches.",
     "builds them again, while reading and writing go on.",
 )
 
@@ -59,12 +60,12 @@ class IndexCheck:
         """What is missing, or is there in vain."""
         return [
             *finding(MISSING, self._missing(connection)),
-            *finding(INVALID, _invalid(connection)),
+            *finding(INVALID, self._unused(connection)),
         ]
 
     def mend(self, connection: Connection) -> None:
         """Build what is not there, one after the other."""
-        wanted = {*self._missing(connection), *_invalid(connection)}
+        wanted = {*self._missing(connection), *self._unused(connection)}
         for name in wanted & {*_of_schema()}:
             drop = sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}")
             connection.execute(drop.format(sql.Identifier("ingestion", name)))
@@ -73,7 +74,7 @@ class IndexCheck:
             if name.startswith(_WORDS):
                 index.build_text_index(connection, name.removeprefix(_WORDS))
         for generation in self.in_use:
-            if index.vector_index(generation) in wanted:
+            if any(name.startswith(index.vector_index(generation)) for name in wanted):
                 index.build_vector_index(connection, generation)
             if _by_hash(generation) in wanted:
                 table = sql.SQL("CREATE INDEX CONCURRENTLY ON {} (content_hash)")
@@ -90,6 +91,11 @@ class IndexCheck:
                 if index.vector_index(g) not in there and self._needs_one(connection, g)
             ),
         ]
+
+    def _unused(self, connection: Connection) -> list[str]:
+        states = {index.vector_index(g): index.index_state(connection, g) for g in self.in_use}
+        wrong = [name for name, found in states.items() if found.state == "wrong"]
+        return [*_invalid(connection), *wrong]
 
     def _needs_one(self, connection: Connection, generation: Generation) -> bool:
         if generation.status != "active":

@@ -17,13 +17,10 @@ from ingestion_assets.store.claims import CHANNEL
 from ingestion_assets.store.connection import Connection
 from ingestion_assets.store.generations.generation import Generation, active, find, lock
 from ingestion_assets.store.generations.opening import Plan
-from ingestion_assets.store.index import vector_index
+from ingestion_assets.store.index import INDEX_FROM, INDEXABLE, vector_index
 
 logger = logging.getLogger(__name__)
 
-INDEX_FROM = 100_000  # vectors from which a search without an index is slow
-
-_INDEXABLE = {"vector": 2000, "halfvec": 4000}  # dimensions
 _SCHEDULE = "SELECT plan, golden, gate FROM ingestion.generations WHERE generation_id = %s"
 _MOMENT, _PAUSE = 5.0, 0.05  # seconds
 _SETTLED = 0.99  # of the texts: the others have just come, and have no vector anywhere yet
@@ -225,7 +222,7 @@ def _loses(connection: Connection, old: Generation | None, new: Generation) -> b
 
 def _lacks_index(connection: Connection, generation: Generation) -> bool:
     """Whether the index is missing that searches are used to, or will need."""
-    if generation.dimensions > _INDEXABLE[generation.storage]:
+    if generation.dimensions > INDEXABLE[generation.storage]:
         return False
     searched = active(connection)
     names = {

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
 from psycopg.rows import dict_row
 
 from ingestion_assets.store import embeddings
@@ -13,7 +12,7 @@ from ingestion_assets.store.connection import Connection
 from ingestion_assets.store.embeddings import Coverage
 from ingestion_assets.store.generations.activation import Schedule, Standing, schedule, standing
 from ingestion_assets.store.generations.generation import Generation, find
-from ingestion_assets.store.index import vector_index
+from ingestion_assets.store.index import IndexState, index_state
 
 _ALL = """
 SELECT generation_id, status IN ('active', 'building') OR status = 'retired' AND maintained
@@ -23,29 +22,6 @@ SELECT generation_id, status IN ('active', 'building') OR status = 'retired' AND
            AS bytes
 FROM ingestion.generations ORDER BY generation_id
 """
-_INDEX = """
-SELECT i.indisvalid AS valid, p.index_relid IS NOT NULL AS building, p.phase,
-       CASE WHEN p.blocks_total > 0 THEN p.blocks_done::float8 / p.blocks_total END AS share,
-       obj_description(i.indexrelid, 'pg_class') AS note
-FROM pg_index i LEFT JOIN pg_stat_progress_create_index p ON p.index_relid = i.indexrelid
-WHERE i.indexrelid = to_regclass(%s)
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class IndexState:
-    """The approximate index of a generation.
-
-    Attributes:
-        state: none, building, valid, or invalid: what an interrupted build leaves.
-        progress: share of the table that is read, while it is built; none if unknown.
-        recall: share of what is nearest that it found; none if it was not measured.
-    """
-
-    state: str
-    progress: float | None = None
-    recall: float | None = None
-    ef_search: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +91,6 @@ def generations(connection: Connection) -> list[Listed]:
         return [_listed(connection, row) for row in rows]
 
 
-def index_state(connection: Connection, generation: Generation) -> IndexState:
-    """How the approximate index of a generation is, from Postgres' own views."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(_INDEX, (f'ingestion."{vector_index(generation)}"',)).fetchone()
-    if row is None:
-        return IndexState("none")
-    note = _note(row["note"])
-    if row["valid"]:
-        return IndexState("valid", recall=note.get("recall"), ef_search=note.get("ef_search"))
-    return IndexState("building", row["share"]) if row["building"] else IndexState("invalid")
-
-
 def _listed(connection: Connection, row: Mapping[str, Any]) -> Listed:
     generation = find(connection, row["generation_id"])
     if generation is None:
@@ -144,12 +108,3 @@ def _listed(connection: Connection, row: Mapping[str, Any]) -> Listed:
         activated_at=row["activated_at"],
         drop_after=row["drop_after"],
     )
-
-
-def _note(comment: str | None) -> dict[str, Any]:
-    """What was measured and written on the index; empty if it is no note of ours."""
-    try:
-        found = orjson.loads(comment or "{}")
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -4,9 +4,10 @@ from ingestion_assets.store import index
 from ingestion_assets.store.embeddings import Coverage
 from ingestion_assets.store.generations import Plan
 from ingestion_assets.store.generations.activation import Standing, activate
-from ingestion_assets.store.generations.listing import IndexState, generations, index_state
+from ingestion_assets.store.generations.listing import generations
 from ingestion_assets.store.generations.opening import reembed
 from ingestion_assets.store.generations.retirement import drop
+from ingestion_assets.store.index import IndexState, index_state
 from ingestion_assets_tests.store import rows
 from ingestion_assets_tests.store.generations.given import RECIPE, quarantine
 
