@@ -24,6 +24,7 @@ from ingestion_assets.settings import Settings
 from ingestion_assets.store import claims
 from ingestion_assets.store.connection import Connection, connect
 from ingestion_assets.store.copy import packed
+from ingestion_assets.store.fleet import Fleet
 from ingestion_assets.store.generations import Generation, Recipe, open_generation
 from ingestion_assets.store.writers import EmbeddingsWriter
 
@@ -97,7 +98,10 @@ async def _product(
     clients = [
         Ollama(host, connections=max(10, workers + 2), keepalive=max(5, workers)) for host in hosts
     ]
-    async with Endpoints(clients, workers=settings.workers, max_workers=workers) as pool:
+    async with (
+        Endpoints(clients, workers=settings.workers, max_workers=workers) as pool,
+        Fleet(database, pool.shares(), most=workers, live=False),
+    ):
         model = await pool.identify(MODEL)
         with connect(database) as connection, _measured(texts) as figures:
             generation = open_generation(connection, _recipe(model))

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from ingestion_assets import tracing
 from ingestion_assets.chunks.reconcile import Splitting
 from ingestion_assets.defs import tables, tally
 from ingestion_assets.defs.failures import reported
@@ -166,21 +167,24 @@ def embeddings(
     before, anywhere in the generation, is copied inside the database. The generation that is
     searched comes first; then one that is to follow it, and one that is kept to go back to.
     """
-    # That no server has the model is a failure like those of the writing, which is counted there.
-    with (
-        about(run=context.run.run_id, partition=context.partition_key),
-        tally.attempted(store, context.partition_key, "embeddings"),
-    ):
-        found = fillings(
-            store,
-            ollama,
-            context.partition_key,
-            only_failed=config.only_failed,
-            again=config.again and not context.retry_number,
-        )
-    searched = found.searched
-    if searched and store.call(baselines.due, searched, context.partition_key, FIDELITY_SECONDS):
-        wrong = look_at_start(context.instance, store, ollama, searched)
-        if wrong:
-            context.log.warning(f"embeddings_fidelity fails: {wrong}")
+    key = context.partition_key
+    with about(run=context.run.run_id, partition=key):
+        # That no server has the model is a failure like those of the writing, counted there.
+        with tally.attempted(store, key, "embeddings"):
+            found = fillings(
+                store,
+                ollama,
+                key,
+                only_failed=config.only_failed,
+                again=config.again and not context.retry_number,
+            )
+        searched = found.searched
+        if searched and store.call(baselines.due, searched, key, FIDELITY_SECONDS):
+            with (
+                tracing.run(context.run.run_id),
+                tracing.span("fidelity", {"dagster.partition": key}),
+            ):
+                wrong = look_at_start(context.instance, store, ollama, searched)
+            if wrong:
+                context.log.warning(f"embeddings_fidelity fails: {wrong}")
     return found

@@ -12,7 +12,7 @@ import pytest
 
 from ingestion_assets import documents
 from ingestion_assets.documents.document import Extract
-from ingestion_assets.documents.processes import Extractors, Limits, Raw
+from ingestion_assets.documents.processes import Extractors, Limits, Raw, child
 from ingestion_assets.errors import SourceError
 from ingestion_assets_tests.documents.processes.hostile import EXTRACT
 
@@ -41,7 +41,10 @@ def _name(found: Extract | SourceError) -> str:
 
 def processes_of(parent: int) -> list[int]:
     found = subprocess.run(
-        ["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False
+        ["pgrep", "-P", str(parent), "-f", child.__name__],
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout
     return [int(pid) for pid in found.split()]
 
